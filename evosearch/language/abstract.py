@@ -1,0 +1,384 @@
+"""Abstract execution: what a program computes, found out without running it.
+
+Each variable's value is described by a `Value`: its type, a digest of how it is computed from the inputs,
+which inputs it depends on, and its number if it is a constant. From the values of `update`, `m` and `v`
+follow validity, the live statements and the canonical hash.
+
+Two programs share a hash if and only if (up to collisions of a 128-bit BLAKE2b digest) they are made equal by
+
+1. renaming variables, and reordering statements that do not depend on each other;
+2. leaving out statements that no live output depends on, and computing a repeated expression once;
+3. swapping the arguments of commutative primitives;
+4. replacing a constant expression by its float32 value;
+5. swapping the two state slots `m` and `v` (both start at zero);
+6. leaving out a state slot whose incoming value can't reach `update` in any later step.
+
+Nothing else is merged. 1, 2, 5 and 6 are exact; 3 is exact up to the sign of a zero that `maximum` or
+`minimum` picks among +0 and -0; 4 is exact up to the last float32 digit, since the constant is computed in
+double precision and rounded once.
+
+This is the hot path of the search, so results of single statements are remembered in a bounded memo; the
+memo never changes a result.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import NamedTuple
+
+import numpy as np
+
+from evosearch.language.program import INPUTS, OUTPUTS, Constant, Statement, float32
+from primitives import BY_NAME, ValueType
+
+DIGEST_BYTES = 16
+
+
+class Value:
+    """What abstract execution knows of one value.
+
+    Attributes:
+        type: tensor, leafwise or scalar.
+        digest: how it is computed from the inputs.
+        swapped: the same digest if the slots m and v had each other's name.
+        depends: a bit for each input that it is computed from (`DEPENDS`).
+        constant: its number if it depends on no input, else None.
+    """
+
+    __slots__ = ("constant", "depends", "digest", "swapped", "type")
+
+    def __init__(
+        self, type_: ValueType, digest: bytes, swapped: bytes, depends: int, constant: float | None = None
+    ) -> None:
+        self.type = type_
+        self.digest = digest
+        self.swapped = swapped
+        self.depends = depends
+        self.constant = constant
+
+
+class Refusal(NamedTuple):
+    """Why a program is invalid: the sentence, and the statement (None if it is about the outputs)."""
+
+    reason: str
+    statement: int | None = None
+
+
+class Judged(NamedTuple):
+    """A valid program: its canonical hash (16 bytes), its live statements' number, each statement's value."""
+
+    hash: bytes
+    live: int
+    values: tuple[Value, ...]
+
+
+class Edit(NamedTuple):
+    """How a child differs from a parent whose values are known, so that only what changed is looked at again.
+
+    The child's first `same` statements are the parent's; then come `new` statements of its own in the place
+    of `gone` statements of the parent; the rest is the parent's again.
+    """
+
+    values: tuple[Value, ...]
+    parent: Sequence[Statement]
+    same: int
+    new: int
+    gone: int
+
+
+DEPENDS = {name: 1 << i for i, name in enumerate(INPUTS)}
+_M, _V = DEPENDS["m"], DEPENDS["v"]
+_STATE = _M | _V
+
+
+def _digest(*parts: bytes) -> bytes:
+    return blake2b(b"|".join(parts), digest_size=DIGEST_BYTES).digest()
+
+
+def _input(name: str) -> Value:
+    swapped = {"m": "v", "v": "m"}.get(name, name)
+    type_ = ValueType.SCALAR if name == "lr" else ValueType.TENSOR
+    return Value(type_, _digest(b"input", name.encode()), _digest(b"input", swapped.encode()), DEPENDS[name])
+
+
+def constant_value(number: float) -> Value:
+    """The value of a float32 constant; folded ones may be infinite or NaN."""
+    bits = struct.pack("<f", number) if number == number else b"nan"
+    digest = _digest(b"constant", bits)
+    return Value(ValueType.SCALAR, digest, digest, 0, number)
+
+
+class Env(dict[str, Value]):
+    """The value of each variable; a constant used as a key stands for itself."""
+
+    def __missing__(self, key: str | Constant) -> Value:
+        if isinstance(key, Constant):
+            if key.abstract is None:
+                key.abstract = constant_value(key.value)
+            return key.abstract
+        raise KeyError(key)
+
+
+INITIAL = Env({name: _input(name) for name in INPUTS})
+
+
+class AbstractExecution:
+    """Abstract execution with a bounded memo of single statements.
+
+    Args:
+        memo_limit: how many results of single statements to remember before forgetting all of them
+            (about 250 bytes each).
+    """
+
+    def __init__(self, memo_limit: int = 200_000) -> None:
+        self._memo: dict[tuple[str | Value, ...], Value | str] = {}
+        self._memo_limit = memo_limit
+
+    def judge(self, statements: Sequence[Statement], edit: Edit | None = None) -> Judged | Refusal:
+        """Validity, canonical hash and number of live statements; the hot path of the search.
+
+        Args:
+            statements: the program.
+            edit: what is known from a valid parent; it saves time and never changes the result.
+        """
+        env = Env(INITIAL)
+        values = self._all(statements, env, 0) if edit is None else self._changed(statements, env, edit)
+        if values.__class__ is Refusal:
+            return values  # type: ignore[return-value]
+        refusal = output_refusal(env)
+        if refusal is not None:
+            return refusal
+        update, m, v = env["update"], env["m"], env["v"]
+        carried = carried_state(update, m, v)
+        digest = canonical_hash(update, m, v, carried)
+        return Judged(digest, count_live(statements, carried), tuple(values))  # type: ignore[arg-type]
+
+    def _all(self, statements: Sequence[Statement], env: Env, first: int) -> list[Value] | Refusal:
+        """Execute statements that stand from index `first` on; `env` is brought up to date."""
+        memo = self._memo
+        values: list[Value] = []
+        try:
+            for statement in statements:
+                args = statement.args
+                key: tuple[str | Value, ...]
+                if len(args) == 2:
+                    key = (statement.primitive, env[args[0]], env[args[1]])  # type: ignore[index]
+                elif len(args) == 1:
+                    key = (statement.primitive, env[args[0]])  # type: ignore[index]
+                else:
+                    key = (statement.primitive, *[env[a] for a in args])  # type: ignore[index]
+                value = memo.get(key)
+                if value is None:
+                    value = self._apply(key)
+                if value.__class__ is str:
+                    return Refusal(value, first + len(values))  # type: ignore[arg-type]
+                env[statement.target] = value  # type: ignore[assignment]
+                values.append(value)  # type: ignore[arg-type]
+        except KeyError as missing:
+            return Refusal(f"{missing.args[0]} is used before it is defined", first + len(values))
+        return values
+
+    def _changed(self, statements: Sequence[Statement], env: Env, edit: Edit) -> list[Value] | Refusal:
+        """Like `_all`, looking only at statements that read something whose value is not the parent's."""
+        same, after_new, after_gone = edit.same, edit.same + edit.new, edit.same + edit.gone
+        values = list(edit.values[:same])
+        env.update(zip([s.target for s in statements[:same]], values, strict=True))
+        fresh = self._all(statements[same:after_new], env, same)
+        if fresh.__class__ is Refusal:
+            return fresh
+        values += fresh  # type: ignore[arg-type]
+        # Names whose value may differ from what the parent had at the same place.
+        changed = {s.target for s in statements[same:after_new]}
+        changed.update([s.target for s in edit.parent[same:after_gone]])
+        rest, known = statements[after_new:], edit.values[after_gone:]
+        for index, (statement, value) in enumerate(zip(rest, known, strict=True)):
+            if not changed:
+                env.update(zip([s.target for s in rest[index:]], known[index:], strict=True))
+                values += known[index:]
+                return values
+            target = statement.target
+            if changed.isdisjoint(statement.variables):
+                changed.discard(target)
+                env[target] = value
+                values.append(value)
+                continue
+            computed = self._all((statement,), env, after_new + index)
+            if computed.__class__ is Refusal:
+                return computed
+            if computed[0] is value:
+                changed.discard(target)
+            else:
+                changed.add(target)
+            values += computed  # type: ignore[arg-type]
+        return values
+
+    def _apply(self, key: tuple[str | Value, ...]) -> Value | str:
+        result = apply_primitive(key[0], key[1:])  # type: ignore[arg-type]
+        if len(self._memo) >= self._memo_limit:
+            self._memo.clear()
+        self._memo[key] = result
+        return result
+
+
+def apply_primitive(name: str, args: tuple[Value, ...]) -> Value | str:
+    """The value of one primitive applied to values, or the reason why its types do not fit."""
+    primitive = BY_NAME[name]
+    type_ = primitive.result_type(tuple(a.type for a in args))
+    if isinstance(type_, str):
+        return type_
+    if type_ is ValueType.SCALAR and all(a.constant is not None for a in args):
+        return constant_value(fold(name, [a.constant for a in args if a.constant is not None]))
+    digests, swapped = [a.digest for a in args], [a.swapped for a in args]
+    if primitive.commutative:
+        digests.sort()
+        swapped.sort()
+    depends = 0
+    for a in args:
+        depends |= a.depends
+    tag = name.encode()
+    return Value(type_, _digest(tag, *digests), _digest(tag, *swapped), depends)
+
+
+def fold(name: str, numbers: Sequence[float]) -> float:
+    """The float32 result of a primitive on constants: computed in double precision, rounded once.
+
+    Double precision makes the result the same on every machine: libraries differ in the last digit of a
+    double, which rounding to float32 hides.
+    """
+    with np.errstate(all="ignore"):
+        exact = float(BY_NAME[name].reference(*[np.float64(n) for n in numbers]))
+    try:
+        return float32(exact)
+    except OverflowError:
+        return float("inf") if exact > 0 else float("-inf")
+
+
+def output_refusal(env: Env) -> Refusal | None:
+    """Why the outputs are invalid, or None: each must be a tensor."""
+    for name in OUTPUTS:
+        value = env.get(name)
+        if value is None:
+            return Refusal(f"{name} is never defined")
+        if value.type is not ValueType.TENSOR:
+            return Refusal(f"{name} must be a tensor, found a {value.type.name.lower()}")
+    return None
+
+
+def carried_state(update: Value, m: Value, v: Value) -> int:
+    """Which slots matter from step to step: those whose incoming value can reach `update` some step later."""
+    carried = update.depends & _STATE
+    for _ in range(2):
+        if carried & _M:
+            carried |= m.depends & _STATE
+        if carried & _V:
+            carried |= v.depends & _STATE
+    return carried
+
+
+def canonical_hash(update: Value, m: Value, v: Value, carried: int) -> bytes:
+    """The hash of what a program computes, the same if the slots m and v change their names."""
+    if carried == 0:
+        return _digest(b"stateless", update.digest)
+    if carried == _M:
+        return _digest(b"one slot", update.digest, m.digest)
+    if carried == _V:
+        return _digest(b"one slot", update.swapped, v.swapped)
+    return min(
+        _digest(b"two slots", update.digest, m.digest, v.digest),
+        _digest(b"two slots", update.swapped, v.swapped, m.swapped),
+    )
+
+
+def _wanted(carried: int) -> set[str]:
+    return {"update"} | ({"m"} if carried & _M else set()) | ({"v"} if carried & _V else set())
+
+
+def count_live(statements: Sequence[Statement], carried: int) -> int:
+    """How many statements a live output depends on."""
+    needed = _wanted(carried)
+    live = 0
+    for statement in reversed(statements):
+        if statement.target in needed:
+            needed.discard(statement.target)
+            needed.update(statement.variables)
+            live += 1
+    return live
+
+
+def live_flags(statements: Sequence[Statement], carried: int) -> tuple[bool, ...]:
+    """For each statement, whether a live output depends on it."""
+    needed: set[str] = _wanted(carried)
+    flags = []
+    for statement in reversed(statements):
+        live = statement.target in needed
+        if live:
+            needed.discard(statement.target)
+            needed.update(statement.variables)
+        flags.append(live)
+    return tuple(reversed(flags))
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Everything abstract execution says about one program, for people and for the evaluator.
+
+    Attributes:
+        refusal: why it is invalid, or None.
+        hash: canonical hash as 32 hexadecimal digits, empty if invalid.
+        values: the value of each statement's target right after it; as far as the program is well typed.
+        live: for each statement, whether a live output depends on it (all False if invalid).
+        state: which of m and v are carried from step to step.
+        outputs: the values of update, m and v; empty if invalid.
+    """
+
+    refusal: Refusal | None
+    hash: str
+    values: tuple[Value, ...]
+    live: tuple[bool, ...]
+    state: tuple[str, ...]
+    outputs: tuple[Value, ...]
+
+    @property
+    def valid(self) -> bool:
+        """Whether the program can be run."""
+        return self.refusal is None
+
+
+def analyze(statements: Sequence[Statement]) -> Analysis:
+    """Abstract execution of one program, told in full."""
+    env = Env(INITIAL)
+    values: list[Value] = []
+    refusal: Refusal | None = None
+    for index, statement in enumerate(statements):
+        unknown = next((a for a in statement.variables if a not in env), None)
+        if unknown is not None:
+            refusal = Refusal(f"{unknown} is used before it is defined", index)
+            break
+        result = apply_primitive(statement.primitive, tuple(env[a] for a in statement.args))  # type: ignore[index]
+        if isinstance(result, str):
+            refusal = Refusal(result, index)
+            break
+        env[statement.target] = result
+        values.append(result)
+    refusal = refusal or output_refusal(env)
+    if refusal is not None:
+        return Analysis(refusal, "", tuple(values), (False,) * len(statements), (), ())
+    update, m, v = (env[name] for name in OUTPUTS)
+    carried = carried_state(update, m, v)
+    return Analysis(
+        refusal=None,
+        hash=canonical_hash(update, m, v, carried).hex(),
+        values=tuple(values),
+        live=live_flags(statements, carried),
+        state=tuple(name for name, bit in (("m", _M), ("v", _V)) if carried & bit),
+        outputs=(update, m, v),
+    )
+
+
+def live_statements(statements: Sequence[Statement]) -> tuple[Statement, ...]:
+    """The statements of a valid program that a live output depends on."""
+    analysis = analyze(statements)
+    return tuple(s for s, live in zip(statements, analysis.live, strict=True) if live)

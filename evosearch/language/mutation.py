@@ -1,0 +1,218 @@
+"""Mutation: insert, delete or modify one statement.
+
+A mutation is a pure function of (random numbers, program). It may give an invalid program; whoever breeds
+checks the child by abstract execution and, if it is invalid, mutates the *parent* again.
+
+Where the paper is silent this module decides: a random argument is a constant with chance
+`constants.share`, else one of the variables defined before the statement, each equally likely; a new
+statement writes to a new variable or to an existing one with equal chance.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from evosearch.language.program import INPUTS, Argument, Constant, Statement
+from primitives import BY_NAME
+
+Statements = tuple[Statement, ...]
+
+MAX_MAGNITUDE = 1e30
+"""Constants stay below this, so that no chain of mutations overflows float32."""
+
+
+@dataclass(frozen=True)
+class ConstantRules:
+    """How random constants are drawn.
+
+    Attributes:
+        share: chance that a random argument is a constant and not a variable.
+        std: a new constant is normal with mean 0 and this standard deviation.
+        scale_share: chance that a change to an existing constant multiplies it by 2**a instead of replacing it.
+        scale_std: standard deviation of a, which is normal with mean 0.
+    """
+
+    share: float = 0.3
+    std: float = 1.0
+    scale_share: float = 0.5
+    scale_std: float = 1.0
+
+
+@dataclass(frozen=True)
+class MutationRules:
+    """What mutation may do.
+
+    Attributes:
+        weights: relative chance of each row of `MUTATIONS`, by name.
+        primitives: canonical names of the primitives that new statements may use.
+        max_statements: no statement is inserted into a program of this length.
+        constants: how random constants are drawn.
+        constants_only: modify only the constants (the control `method: constants`).
+    """
+
+    weights: tuple[tuple[str, float], ...]
+    primitives: tuple[str, ...]
+    max_statements: int = 40
+    constants: ConstantRules = ConstantRules()
+    constants_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """What was done to the parent: kind, index of the statement, its text before and after ("" if none)."""
+
+    kind: str
+    statement: int
+    before: str
+    after: str
+
+    @property
+    def new(self) -> int:
+        """How many statements the child has that the parent has not, at index `statement`."""
+        return 1 if self.after else 0
+
+    @property
+    def gone(self) -> int:
+        """How many statements of the parent the child has not, at index `statement`."""
+        return 1 if self.before else 0
+
+
+def pick(rng: random.Random, count: int) -> int:
+    """A number in [0, count), each equally likely; the same on every Python version."""
+    return int(rng.random() * count)
+
+
+def variables_before(statements: Sequence[Statement], position: int) -> list[str]:
+    """The names that a statement at `position` may read: inputs and the targets of earlier statements."""
+    return list(dict.fromkeys([*INPUTS, *[s.target for s in statements[:position]]]))
+
+
+def new_constant(rng: random.Random, rules: ConstantRules) -> Constant:
+    """A normal random constant."""
+    return Constant(rng.gauss(0.0, rules.std))
+
+
+def scaled_constant(rng: random.Random, constant: Constant, rules: ConstantRules) -> Constant:
+    """The constant times 2**a, a normal; it stays below `MAX_MAGNITUDE`."""
+    scaled = constant.value * 2.0 ** max(-60.0, min(60.0, rng.gauss(0.0, rules.scale_std)))
+    return Constant(max(-MAX_MAGNITUDE, min(MAX_MAGNITUDE, scaled)))
+
+
+def random_argument(rng: random.Random, variables: Sequence[str], rules: ConstantRules) -> Argument:
+    """A constant or one of the variables."""
+    if rng.random() < rules.share:
+        return new_constant(rng, rules)
+    return variables[pick(rng, len(variables))]
+
+
+def new_name(taken: Iterable[str]) -> str:
+    """The first of t1, t2, ... that is not taken."""
+    names = set(taken)
+    number = 1
+    while f"t{number}" in names:
+        number += 1
+    return f"t{number}"
+
+
+def random_statement(
+    rng: random.Random, statements: Sequence[Statement], position: int, rules: MutationRules
+) -> Statement:
+    """A random statement that could stand at `position`."""
+    variables = variables_before(statements, position)
+    primitive = rules.primitives[pick(rng, len(rules.primitives))]
+    args = tuple(random_argument(rng, variables, rules.constants) for _ in range(BY_NAME[primitive].arity))
+    names = list(dict.fromkeys([*INPUTS, *[s.target for s in statements], "update"]))
+    target = new_name(names) if rng.random() < 0.5 else names[pick(rng, len(names))]
+    return Statement(target, primitive, args)
+
+
+def insert(rng: random.Random, statements: Statements, rules: MutationRules) -> tuple[Statements, Mutation] | None:
+    """Insert a random statement at a random place."""
+    if len(statements) >= rules.max_statements:
+        return None
+    position = pick(rng, len(statements) + 1)
+    statement = random_statement(rng, statements, position, rules)
+    child = (*statements[:position], statement, *statements[position:])
+    return child, Mutation("insert", position, "", statement.text)
+
+
+def delete(rng: random.Random, statements: Statements, rules: MutationRules) -> tuple[Statements, Mutation] | None:  # noqa: ARG001
+    """Delete a random statement."""
+    if not statements:
+        return None
+    position = pick(rng, len(statements))
+    child = statements[:position] + statements[position + 1 :]
+    return child, Mutation("delete", position, statements[position].text, "")
+
+
+def modify(rng: random.Random, statements: Statements, rules: MutationRules) -> tuple[Statements, Mutation] | None:
+    """Change one argument of a random statement: another variable, a new constant, or a constant times 2**a."""
+    place = _constant_place(rng, statements) if rules.constants_only else _argument_place(rng, statements)
+    if place is None:
+        return None
+    position, which = place
+    old = statements[position]
+    argument = old.args[which]
+    changed: Argument
+    if isinstance(argument, Constant) and (
+        rules.constants_only or rng.random() < rules.constants.scale_share
+    ):
+        changed = scaled_constant(rng, argument, rules.constants)
+    else:
+        others = [name for name in variables_before(statements, position) if name != argument]
+        changed = random_argument(rng, others, rules.constants)
+    new = Statement(old.target, old.primitive, (*old.args[:which], changed, *old.args[which + 1 :]))
+    child = (*statements[:position], new, *statements[position + 1 :])
+    return child, Mutation("modify", position, old.text, new.text)
+
+
+def _argument_place(rng: random.Random, statements: Statements) -> tuple[int, int] | None:
+    if not statements:
+        return None
+    position = pick(rng, len(statements))
+    arity = len(statements[position].args)
+    return (position, pick(rng, arity)) if arity else None
+
+
+def _constant_place(rng: random.Random, statements: Statements) -> tuple[int, int] | None:
+    places = [(i, j) for i, s in enumerate(statements) for j, a in enumerate(s.args) if isinstance(a, Constant)]
+    return places[pick(rng, len(places))] if places else None
+
+
+Operator = Callable[[random.Random, Statements, MutationRules], tuple[Statements, Mutation] | None]
+
+MUTATIONS: Mapping[str, Operator] = MappingProxyType({"insert": insert, "modify": modify, "delete": delete})
+"""The kinds of mutation. Each gives a child and its description, or None where it can't apply."""
+
+
+def mutate(rng: random.Random, statements: Statements, rules: MutationRules) -> tuple[Statements, Mutation] | None:
+    """One random mutation of a program.
+
+    Args:
+        rng: where all randomness comes from.
+        statements: the parent.
+        rules: weights and limits.
+
+    Returns:
+        The child, which may be invalid, and what was done; or None if the kind drawn can't apply here.
+    """
+    draw = rng.random() * sum(weight for _, weight in rules.weights)
+    for name, weight in rules.weights:
+        draw -= weight
+        if draw < 0:
+            return MUTATIONS[name](rng, statements, rules)
+    return None
+
+
+def random_program(rng: random.Random, rules: MutationRules) -> Statements:
+    """A program made of random statements only (the control `method: random`); it may be invalid.
+
+    Its length is uniform between 1 and `max_statements`.
+    """
+    statements: Statements = ()
+    for position in range(1 + pick(rng, rules.max_statements)):
+        statements = (*statements, random_statement(rng, statements, position, rules))
+    return statements

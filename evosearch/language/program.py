@@ -1,0 +1,124 @@
+"""Programs as values: a program is a tuple of statements, a statement is `target = primitive(arguments)`."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from primitives import BY_NAME
+
+if TYPE_CHECKING:
+    from evosearch.language.abstract import Value
+
+INPUTS = ("w", "g", "m", "v", "lr")
+"""What a program is given: weights, gradient, the two state slots, and the schedule's value at this step."""
+
+OUTPUTS = ("update", "m", "v")
+"""What a program gives back: `w` becomes `w - update`; `m` and `v` are carried to the next step."""
+
+HEADER = f"def train({', '.join(INPUTS)}):"
+FOOTER = f"    return {', '.join(OUTPUTS)}"
+
+SMALLEST_NORMAL = 2.0**-126
+
+
+def float32(value: float) -> float:
+    """The float32 nearest to `value`, as a Python float; subnormal numbers become zero, as XLA treats them.
+
+    Raises OverflowError where `value` does not fit.
+    """
+    rounded: float = struct.unpack("<f", struct.pack("<f", value))[0]
+    return math.copysign(0.0, rounded) if abs(rounded) < SMALLEST_NORMAL else rounded
+
+
+class Constant:
+    """A finite float32 constant, printed with the fewest digits that read back to the same number.
+
+    >>> Constant(0.8999999761581421).text
+    '0.9'
+    """
+
+    __slots__ = ("abstract", "text", "value")
+
+    def __init__(self, value: float) -> None:
+        self.value = float32(value)
+        if not math.isfinite(self.value):
+            raise OverflowError(f"a constant must be finite, found {value}")
+        self.text = str(np.float32(self.value))
+        self.abstract: Value | None = None  # filled in by abstract execution, the first time it meets it
+
+    def __eq__(self, other: object) -> bool:
+        # By text, so that 0.0 and -0.0 differ: 1 / -0.0 is not 1 / 0.0.
+        return isinstance(other, Constant) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return f"Constant({self.text})"
+
+    def __reduce__(self) -> tuple[type[Constant], tuple[float]]:
+        return (Constant, (self.value,))
+
+
+Argument = str | Constant
+"""A variable's name, or a constant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """`target = primitive(args)`, one primitive a statement.
+
+    `primitive` is a canonical name of the table in `primitives`. Floats among `args` become constants.
+
+    >>> Statement("m", "interp", ("g", "m", 0.9)).text
+    'm = interp(g, m, 0.9)'
+    """
+
+    target: str
+    primitive: str
+    args: tuple[Argument, ...]
+    text: str = field(init=False, compare=False, repr=False)
+    variables: tuple[str, ...] = field(init=False, compare=False, repr=False)
+    """The names that this statement reads."""
+
+    def __post_init__(self) -> None:
+        args = tuple(Constant(a) if isinstance(a, int | float) else a for a in self.args)
+        object.__setattr__(self, "args", args)
+        object.__setattr__(self, "variables", tuple([a for a in args if a.__class__ is str]))
+        object.__setattr__(self, "text", f"{self.target} = {_expression(self.primitive, args)}")
+
+    def __reduce__(self) -> tuple[type[Statement], tuple[str, str, tuple[Argument, ...]]]:
+        return (Statement, (self.target, self.primitive, self.args))
+
+
+def _expression(primitive: str, args: tuple[Argument, ...]) -> str:
+    texts = [a if isinstance(a, str) else a.text for a in args]
+    infix = BY_NAME[primitive].infix
+    return f"{texts[0]} {infix} {texts[1]}" if infix else f"{primitive}({', '.join(texts)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A tuple of statements, run once per training step.
+
+    `str(program)` is its text, which `parse` reads back to an equal program.
+    """
+
+    statements: tuple[Statement, ...]
+
+    def __str__(self) -> str:
+        return program_text(self.statements)
+
+    def __len__(self) -> int:
+        return len(self.statements)
+
+
+def program_text(statements: Iterable[Statement]) -> str:
+    """The text of a program: valid Python, one statement a line, ending in a newline."""
+    return "\n".join([HEADER, *["    " + s.text for s in statements], FOOTER, ""])
