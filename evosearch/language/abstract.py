@@ -24,14 +24,14 @@ memo never changes a result.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
 
-from evosearch.language.program import INPUTS, OUTPUTS, Constant, Statement, float32
+from evosearch.language.program import INPUTS, OUTPUTS, Argument, Constant, Statement, float32
 from primitives import BY_NAME, ValueType
 
 DIGEST_BYTES = 16
@@ -111,10 +111,14 @@ def constant_value(number: float) -> Value:
     return Value(ValueType.SCALAR, digest, digest, 0, number)
 
 
-class Env(dict[str, Value]):
+Key = tuple[str, *tuple[Value, ...]]
+"""A primitive's name and its arguments."""
+
+
+class Env(dict[Argument, Value]):
     """The value of each variable; a constant used as a key stands for itself."""
 
-    def __missing__(self, key: str | Constant) -> Value:
+    def __missing__(self, key: Argument) -> Value:
         if isinstance(key, Constant):
             if key.abstract is None:
                 key.abstract = constant_value(key.value)
@@ -134,7 +138,7 @@ class AbstractExecution:
     """
 
     def __init__(self, memo_limit: int = 200_000) -> None:
-        self._memo: dict[tuple[str | Value, ...], Value | str] = {}
+        self._memo: dict[Key, Value | str] = {}
         self._memo_limit = memo_limit
 
     def judge(self, statements: Sequence[Statement], edit: Edit | None = None) -> Judged | Refusal:
@@ -146,15 +150,15 @@ class AbstractExecution:
         """
         env = Env(INITIAL)
         values = self._all(statements, env, 0) if edit is None else self._changed(statements, env, edit)
-        if values.__class__ is Refusal:
-            return values  # type: ignore[return-value]
+        if isinstance(values, Refusal):
+            return values
         refusal = output_refusal(env)
         if refusal is not None:
             return refusal
         update, m, v = env["update"], env["m"], env["v"]
         carried = carried_state(update, m, v)
         digest = canonical_hash(update, m, v, carried)
-        return Judged(digest, count_live(statements, carried), tuple(values))  # type: ignore[arg-type]
+        return Judged(digest, count_live(statements, carried), tuple(values))
 
     def _all(self, statements: Sequence[Statement], env: Env, first: int) -> list[Value] | Refusal:
         """Execute statements that stand from index `first` on; `env` is brought up to date."""
@@ -163,20 +167,20 @@ class AbstractExecution:
         try:
             for statement in statements:
                 args = statement.args
-                key: tuple[str | Value, ...]
+                key: Key
                 if len(args) == 2:
-                    key = (statement.primitive, env[args[0]], env[args[1]])  # type: ignore[index]
+                    key = (statement.primitive, env[args[0]], env[args[1]])
                 elif len(args) == 1:
-                    key = (statement.primitive, env[args[0]])  # type: ignore[index]
+                    key = (statement.primitive, env[args[0]])
                 else:
-                    key = (statement.primitive, *[env[a] for a in args])  # type: ignore[index]
+                    key = (statement.primitive, *[env[a] for a in args])
                 value = memo.get(key)
                 if value is None:
                     value = self._apply(key)
-                if value.__class__ is str:
-                    return Refusal(value, first + len(values))  # type: ignore[arg-type]
-                env[statement.target] = value  # type: ignore[assignment]
-                values.append(value)  # type: ignore[arg-type]
+                if isinstance(value, str):
+                    return Refusal(value, first + len(values))
+                env[statement.target] = value
+                values.append(value)
         except KeyError as missing:
             return Refusal(f"{missing.args[0]} is used before it is defined", first + len(values))
         return values
@@ -187,9 +191,9 @@ class AbstractExecution:
         values = list(edit.values[:same])
         env.update(zip([s.target for s in statements[:same]], values, strict=True))
         fresh = self._all(statements[same:after_new], env, same)
-        if fresh.__class__ is Refusal:
+        if isinstance(fresh, Refusal):
             return fresh
-        values += fresh  # type: ignore[arg-type]
+        values += fresh
         # Names whose value may differ from what the parent had at the same place.
         changed = {s.target for s in statements[same:after_new]}
         changed.update([s.target for s in edit.parent[same:after_gone]])
@@ -206,17 +210,17 @@ class AbstractExecution:
                 values.append(value)
                 continue
             computed = self._all((statement,), env, after_new + index)
-            if computed.__class__ is Refusal:
+            if isinstance(computed, Refusal):
                 return computed
             if computed[0] is value:
                 changed.discard(target)
             else:
                 changed.add(target)
-            values += computed  # type: ignore[arg-type]
+            values += computed
         return values
 
-    def _apply(self, key: tuple[str | Value, ...]) -> Value | str:
-        result = apply_primitive(key[0], key[1:])  # type: ignore[arg-type]
+    def _apply(self, key: Key) -> Value | str:
+        result = apply_primitive(key[0], key[1:])
         if len(self._memo) >= self._memo_limit:
             self._memo.clear()
         self._memo[key] = result
@@ -357,7 +361,7 @@ def analyze(statements: Sequence[Statement]) -> Analysis:
         if unknown is not None:
             refusal = Refusal(f"{unknown} is used before it is defined", index)
             break
-        result = apply_primitive(statement.primitive, tuple(env[a] for a in statement.args))  # type: ignore[index]
+        result = apply_primitive(statement.primitive, tuple(env[a] for a in statement.args))
         if isinstance(result, str):
             refusal = Refusal(result, index)
             break

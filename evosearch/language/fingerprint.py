@@ -1,8 +1,9 @@
 """Behavioural fingerprint: programs that compute the same numbers share it, however they are written.
 
 The live statements are run in NumPy, in double precision, for a few steps on fixed pseudo-random trees of
-several scales; the outputs, rounded to `DIGITS` significant digits, are hashed. It finds what the canonical
-hash can't: algebra, operations without effect, constants that differ beyond the seventh digit.
+several scales; the outputs, rounded to `DIGITS` significant digits, are hashed. Constant expressions take
+their float32 value, as in the canonical hash, so programs that share that hash share the fingerprint. Beyond
+it, the fingerprint finds algebra, operations without effect, constants that differ after the seventh digit.
 
 It is a measurement and not a proof: programs that differ only where no probe looks (a clip that never acts at
 these scales, an overflow of float32) would be merged. The probes therefore span gradients from 1e-6 to 1e3
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evosearch.language.abstract import analyze
+from evosearch.language.abstract import Value, analyze
 from evosearch.language.program import Constant, Statement
 from primitives import BY_NAME
 
@@ -59,11 +60,13 @@ def fingerprint(statements: Sequence[Statement]) -> bytes:
         statements: the statements of a valid program.
 
     Returns:
-        A digest of `update` at `STEPS` steps for each scale. Programs equal up to the names of m and v, dead
-        code and algebra agree, unless rounding falls on two sides of a digit, which only costs a score.
+        A digest of `update` at `STEPS` steps for each scale. Programs with the same canonical hash agree;
+        programs equal up to algebra agree unless rounding falls on two sides of a digit, which only costs
+        a score.
     """
     analysis = analyze(statements)
-    live = [s for s, flag in zip(statements, analysis.live, strict=True) if flag]
+    all_steps = zip(statements, analysis.values, analysis.live, strict=True)
+    live = [(statement, value) for statement, value, flag in all_steps if flag]
     digest = blake2b(digest_size=16)
     for scale in range(len(GRADIENT_SCALES)):
         for update in _updates(live, analysis.state, scale):
@@ -71,13 +74,23 @@ def fingerprint(statements: Sequence[Statement]) -> bytes:
     return digest.digest()
 
 
-def _updates(live: Sequence[Statement], state: tuple[str, ...], scale: int) -> list[Tree]:
+def _run_folded(live: Sequence[tuple[Statement, Value]], env: dict[str, Any]) -> dict[str, Any]:
+    """Run statements, each with its abstract value; constant expressions give their float32 value."""
+    for statement, value in live:
+        if value.constant is None:
+            env = run_statements((statement,), env)
+        else:
+            env = {**env, statement.target: np.float64(value.constant)}
+    return env
+
+
+def _updates(live: Sequence[tuple[Statement, Value]], state: tuple[str, ...], scale: int) -> list[Tree]:
     weights, gradients = _probe(scale)
     zeros = tuple(np.zeros(shape) for shape in SHAPES)
     m = v = zeros
     updates = []
     for gradient, lr in zip(gradients, SCHEDULE, strict=True):
-        env = run_statements(live, {"w": weights, "g": gradient, "m": m, "v": v, "lr": np.float64(lr)})
+        env = _run_folded(live, {"w": weights, "g": gradient, "m": m, "v": v, "lr": np.float64(lr)})
         updates.append(env["update"])
         m = env["m"] if "m" in state else zeros
         v = env["v"] if "v" in state else zeros
@@ -87,5 +100,7 @@ def _updates(live: Sequence[Statement], state: tuple[str, ...], scale: int) -> l
 
 
 def _rounded(tree: Tree) -> bytes:
-    flat = np.concatenate([np.ravel(np.broadcast_to(leaf, shape)) for leaf, shape in zip(tree, SHAPES, strict=True)])
+    flat = np.concatenate(
+        [np.ravel(np.broadcast_to(leaf, shape)) for leaf, shape in zip(tree, SHAPES, strict=True)]
+    )
     return ",".join([f"{number:.{DIGITS - 1}e}" for number in flat + 0.0]).encode()

@@ -22,8 +22,9 @@ def builtin_names() -> tuple[str, ...]:
 def builtin_text(name: str) -> str:
     """The text of a shipped program. Raises ProgramError for an unknown name, naming the nearest."""
     if name not in builtin_names():
+        shipped = builtin_names()
         raise ProgramError(
-            f"unknown program {name!r}{nearest(name, builtin_names())} (shipped: {', '.join(builtin_names())})"
+            f"unknown program {name!r}{nearest(name, shipped)} (shipped: {', '.join(shipped)})"
         )
     return (_FOLDER / f"{name}.py").read_text(encoding="utf-8")
 

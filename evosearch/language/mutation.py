@@ -31,7 +31,8 @@ class ConstantRules:
     Attributes:
         share: chance that a random argument is a constant and not a variable.
         std: a new constant is normal with mean 0 and this standard deviation.
-        scale_share: chance that a change to an existing constant multiplies it by 2**a instead of replacing it.
+        scale_share: chance that a change to an existing constant multiplies it by 2**a
+            instead of replacing it.
         scale_std: standard deviation of a, which is normal with mean 0.
     """
 
@@ -78,6 +79,10 @@ class Mutation:
     def gone(self) -> int:
         """How many statements of the parent the child has not, at index `statement`."""
         return 1 if self.before else 0
+
+
+Child = tuple[Statements, Mutation]
+"""A mutated program and what was done to its parent."""
 
 
 def pick(rng: random.Random, count: int) -> int:
@@ -129,7 +134,7 @@ def random_statement(
     return Statement(target, primitive, args)
 
 
-def insert(rng: random.Random, statements: Statements, rules: MutationRules) -> tuple[Statements, Mutation] | None:
+def insert(rng: random.Random, statements: Statements, rules: MutationRules) -> Child | None:
     """Insert a random statement at a random place."""
     if len(statements) >= rules.max_statements:
         return None
@@ -139,7 +144,7 @@ def insert(rng: random.Random, statements: Statements, rules: MutationRules) -> 
     return child, Mutation("insert", position, "", statement.text)
 
 
-def delete(rng: random.Random, statements: Statements, rules: MutationRules) -> tuple[Statements, Mutation] | None:  # noqa: ARG001
+def delete(rng: random.Random, statements: Statements, rules: MutationRules) -> Child | None:  # noqa: ARG001
     """Delete a random statement."""
     if not statements:
         return None
@@ -148,8 +153,8 @@ def delete(rng: random.Random, statements: Statements, rules: MutationRules) -> 
     return child, Mutation("delete", position, statements[position].text, "")
 
 
-def modify(rng: random.Random, statements: Statements, rules: MutationRules) -> tuple[Statements, Mutation] | None:
-    """Change one argument of a random statement: another variable, a new constant, or a constant times 2**a."""
+def modify(rng: random.Random, statements: Statements, rules: MutationRules) -> Child | None:
+    """Change an argument of a random statement: another variable, a new constant, a constant times 2**a."""
     place = _constant_place(rng, statements) if rules.constants_only else _argument_place(rng, statements)
     if place is None:
         return None
@@ -178,17 +183,19 @@ def _argument_place(rng: random.Random, statements: Statements) -> tuple[int, in
 
 
 def _constant_place(rng: random.Random, statements: Statements) -> tuple[int, int] | None:
-    places = [(i, j) for i, s in enumerate(statements) for j, a in enumerate(s.args) if isinstance(a, Constant)]
+    places = [
+        (i, j) for i, s in enumerate(statements) for j, a in enumerate(s.args) if isinstance(a, Constant)
+    ]
     return places[pick(rng, len(places))] if places else None
 
 
-Operator = Callable[[random.Random, Statements, MutationRules], tuple[Statements, Mutation] | None]
+Operator = Callable[[random.Random, Statements, MutationRules], Child | None]
 
 MUTATIONS: Mapping[str, Operator] = MappingProxyType({"insert": insert, "modify": modify, "delete": delete})
 """The kinds of mutation. Each gives a child and its description, or None where it can't apply."""
 
 
-def mutate(rng: random.Random, statements: Statements, rules: MutationRules) -> tuple[Statements, Mutation] | None:
+def mutate(rng: random.Random, statements: Statements, rules: MutationRules) -> Child | None:
     """One random mutation of a program.
 
     Args:

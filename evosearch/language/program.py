@@ -88,9 +88,10 @@ class Statement:
     """The names that this statement reads."""
 
     def __post_init__(self) -> None:
-        args = tuple(Constant(a) if isinstance(a, int | float) else a for a in self.args)
+        given: tuple[Argument | float, ...] = self.args
+        args = tuple([Constant(a) if isinstance(a, int | float) else a for a in given])
         object.__setattr__(self, "args", args)
-        object.__setattr__(self, "variables", tuple([a for a in args if a.__class__ is str]))
+        object.__setattr__(self, "variables", tuple([a for a in args if isinstance(a, str)]))
         object.__setattr__(self, "text", f"{self.target} = {_expression(self.primitive, args)}")
 
     def __reduce__(self) -> tuple[type[Statement], tuple[str, str, tuple[Argument, ...]]]:

@@ -23,7 +23,8 @@ def vocabulary(
         ConfigError: an unknown vocabulary or primitive (the nearest name is told), or nothing left.
     """
     if name not in VOCABULARIES:
-        raise ConfigError(f"unknown vocabulary {name!r}{nearest(name, VOCABULARIES)} (known: {', '.join(VOCABULARIES)})")
+        known = ", ".join(VOCABULARIES)
+        raise ConfigError(f"unknown vocabulary {name!r}{nearest(name, VOCABULARIES)} (known: {known})")
     chosen = (set(VOCABULARIES[name]) | _canonical(include)) - _canonical(exclude)
     if not chosen:
         raise ConfigError("the vocabulary is empty: exclude fewer primitives")
@@ -38,6 +39,6 @@ def _canonical(names: Sequence[str]) -> set[str]:
 
 
 def vocabulary_fingerprint(names: Sequence[str]) -> str:
-    """16 hex digits that change when a primitive of the vocabulary changes its meaning as the table states it."""
+    """16 hex digits that change when a primitive of the vocabulary changes its meaning in the table."""
     rows = [f"{n}/{BY_NAME[n].arity}/{BY_NAME[n].formula}/{BY_NAME[n].rule.name}" for n in names]
     return sha256("\n".join(rows).encode()).hexdigest()[:16]

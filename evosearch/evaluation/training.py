@@ -1,0 +1,147 @@
+"""One training, compiled: the loop that every way of updating weights shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from proxy_tasks import Task
+
+Array = jax.Array
+
+
+class Rule(Protocol):
+    """How weights are laid out and how one update is computed from a gradient.
+
+    `program` is whatever varies between calls without a new compilation: an encoded program, a schedule,
+    hyperparameters.
+    """
+
+    def pack(self, params: Any) -> Any:
+        """The parameter tree in the rule's own layout."""
+        ...
+
+    def unpack(self, w: Any) -> Any:
+        """The parameter tree of a value in the rule's own layout."""
+        ...
+
+    def start(self, w: Any) -> Any:
+        """The state before the first step."""
+        ...
+
+    def update(self, program: Any, state: Any, w: Any, g: Any, step: Array) -> tuple[Any, Any]:
+        """What to subtract from the weights, in the rule's layout, and the new state.
+
+        `g` is a tree like the parameters.
+        """
+        ...
+
+
+class Trained(NamedTuple):
+    """The result of one training, all float32.
+
+    Attributes:
+        metric: the validation metric; infinite if training did not reach the end.
+        steps: training steps done.
+        finite: 1 if loss and weights stayed finite.
+        cut: 1 if training was cut at a hurdle.
+        hurdles: (number of hurdles,) running loss at each hurdle; infinite where it was not reached.
+    """
+
+    metric: Array
+    steps: Array
+    finite: Array
+    cut: Array
+    hurdles: Array
+
+
+class Inputs(NamedTuple):
+    """What a training reads besides the program.
+
+    Attributes:
+        params: initial parameters.
+        batches: the minibatches of every step, as the task drew them.
+        train: arrays of the training split.
+        validation: arrays of the split that the metric is taken on.
+        factor: float32, multiplies every update (the learning-rate factor).
+        hurdle_steps: int32 (hurdles,), after how many steps each hurdle stands.
+        thresholds: float32 (hurdles,), running losses above which training is cut; infinite for none.
+    """
+
+    params: Any
+    batches: Any
+    train: Any
+    validation: Any
+    factor: Any
+    hurdle_steps: Any
+    thresholds: Any
+
+
+RUNNING = 0.9
+"""Weight of the past in the running loss that hurdles look at."""
+
+
+def training(task: Task, steps: int, rule: Rule) -> Callable[[Any, Inputs], Trained]:
+    """The compiled training of a task under a rule.
+
+    Training stops as soon as the loss or a weight is not finite, or at a hurdle.
+
+    Args:
+        task: what is trained.
+        steps: the number of training steps.
+        rule: how weights are updated.
+
+    Returns:
+        A jitted function of (program, inputs). It compiles once for each shape of its arguments.
+    """
+
+    def run(program: Any, inputs: Inputs) -> Trained:
+        hurdles = inputs.thresholds.shape[0]
+        w = rule.pack(inputs.params)
+
+        def go_on(carry: Any) -> Any:
+            step, *_, finite, cut = carry
+            return (step < steps) & finite & ~cut
+
+        def advance(carry: Any) -> Any:
+            step, w, state, running, reached, _, _ = carry
+            batch = jax.tree.map(lambda x: lax.dynamic_index_in_dim(x, step, keepdims=False), inputs.batches)
+            value, g = jax.value_and_grad(task.loss)(rule.unpack(w), inputs.train, batch)
+            update, state = rule.update(program, state, w, g, step)
+            w = jax.tree.map(lambda x, u: x - inputs.factor * u, w, update)
+            finite = jnp.isfinite(value) & _all_finite(w)
+            cut = jnp.bool_(False)
+            if hurdles:
+                running = jnp.where(step == 0, value, RUNNING * running + (1 - RUNNING) * value)
+                here = inputs.hurdle_steps == step + 1
+                reached = jnp.where(here, running, reached)
+                cut = jnp.any(here & (running > inputs.thresholds))
+            return step + 1, w, state, running, reached, finite, cut
+
+        begin = (
+            jnp.int32(0),
+            w,
+            rule.start(w),
+            jnp.float32(0),
+            jnp.full((hurdles,), jnp.inf, jnp.float32),
+            jnp.bool_(True),
+            jnp.bool_(False),
+        )
+        step, w, _, _, reached, finite, cut = lax.while_loop(go_on, advance, begin)
+        metric = lax.cond(
+            finite & ~cut,
+            lambda w: jnp.float32(task.evaluate(rule.unpack(w), inputs.validation)),
+            lambda _: jnp.float32(jnp.inf),
+            w,
+        )
+        return Trained(metric, jnp.float32(step), jnp.float32(finite), jnp.float32(cut), reached)
+
+    return jax.jit(run)
+
+
+def _all_finite(w: Any) -> Array:
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(w)]))

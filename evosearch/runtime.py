@@ -1,0 +1,32 @@
+"""How JAX is set up for evaluation: one thread per process, so that N workers use N cores and no more."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+ENVIRONMENT = {
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NPROC": "1",
+}
+"""Environment variables of a process that evaluates; they count only if set before JAX is imported."""
+
+
+def one_thread_each() -> None:
+    """Set `ENVIRONMENT` in this process; what the user set is kept (XLA flags are appended to).
+
+    Raises:
+        RuntimeError: JAX was imported before, so the settings would come too late.
+    """
+    if "jaxlib" in sys.modules:
+        raise RuntimeError("one_thread_each() must be called before jax is imported")
+    for name, value in ENVIRONMENT.items():
+        present = os.environ.get(name, "")
+        if name == "XLA_FLAGS":
+            if value not in present:
+                os.environ[name] = f"{present} {value}".strip()
+        elif not present:
+            os.environ[name] = value
