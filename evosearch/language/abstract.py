@@ -27,6 +27,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -383,6 +384,27 @@ def analyze(statements: Sequence[Statement]) -> Analysis:
 
 
 def live_statements(statements: Sequence[Statement]) -> tuple[Statement, ...]:
-    """The statements of a valid program that a live output depends on."""
+    """The statements of a valid program that a live output depends on: a valid program with the same hash.
+
+    A slot that is not carried may hold something else than a tensor in between. Where it would now go out
+    like that, this variable gets a name of its own (`m1` for `m`).
+    """
     analysis = analyze(statements)
-    return tuple(s for s, live in zip(statements, analysis.live, strict=True) if live)
+    lines = zip(statements, analysis.values, analysis.live, strict=True) if analysis.valid else ()
+    live = [(statement, value) for statement, value, flag in lines if flag]
+    kept = tuple(statement for statement, _ in live)
+    for slot in ("m", "v"):
+        last = next((value for statement, value in reversed(live) if statement.target == slot), None)
+        if slot not in analysis.state and last is not None and last.type is not ValueType.TENSOR:
+            kept = _renamed(kept, slot)
+    return kept
+
+
+def _renamed(statements: Sequence[Statement], old: str) -> tuple[Statement, ...]:
+    taken = {name for s in statements for name in (s.target, *s.variables)}
+    new = next(name for name in (f"{old}{number}" for number in count(1)) if name not in taken)
+    names: dict[Argument, Argument] = {old: new}
+    return tuple(
+        Statement(new if s.target == old else s.target, s.primitive, tuple(names.get(a, a) for a in s.args))
+        for s in statements
+    )

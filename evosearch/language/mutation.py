@@ -14,6 +14,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from evosearch.language.program import INPUTS, Argument, Constant, Statement
 from primitives import BY_NAME
@@ -61,8 +62,7 @@ class MutationRules:
     constants_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Mutation:
+class Mutation(NamedTuple):
     """What was done to the parent: kind, index of the statement, its text before and after ("" if none)."""
 
     kind: str

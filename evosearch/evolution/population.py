@@ -1,0 +1,83 @@
+"""The population: tournament selection, and the oldest leaves."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import deque
+from typing import NamedTuple
+
+from evosearch.evolution.fitness import Known
+from evosearch.language.abstract import Value
+from evosearch.language.mutation import Statements, pick
+
+
+class Member(NamedTuple):
+    """One living program: who it is, what is known of its score, and what abstract execution knows of it."""
+
+    id: int
+    known: Known
+    statements: Statements
+    values: tuple[Value, ...]
+
+
+class Population:
+    """A queue of programs in order of age. It begins as copies of one founder."""
+
+    def __init__(self, founder: Member, size: int) -> None:
+        self._members: deque[Member] = deque([founder] * size, maxlen=size)
+
+    def tournament(self, rng: random.Random, size: int) -> Member:
+        """The best of `size` members drawn with replacement, by the estimates of the moment.
+
+        Ties go to the member drawn first.
+        """
+        members = self._members
+        best = members[pick(rng, len(members))]
+        for _ in range(size - 1):
+            other = members[pick(rng, len(members))]
+            if other.known.fitness < best.known.fitness:
+                best = other
+        return best
+
+    def add(self, member: Member) -> None:
+        """Add the youngest; the oldest leaves."""
+        self._members.append(member)
+
+    def hurdle_quantile(self, task: int, hurdle: int, quantile: float) -> float:
+        """A quantile of the members' running losses at a hurdle, relative to the warm start's.
+
+        Members that failed count as infinite.
+        """
+        ratios = sorted(
+            m.known.hurdles[task][hurdle] if m.known.alive and m.known.hurdles else math.inf
+            for m in self._members
+        )
+        return ratios[min(len(ratios) - 1, int(quantile * len(ratios)))]
+
+
+class Leaders:
+    """The best programs so far, distinct by hash, a bounded number of them."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._members: dict[int, Member] = {}
+
+    def offer(self, member: Member) -> None:
+        """Take in a program whose estimate is new or has changed."""
+        key = id(member.known)
+        if key in self._members or not member.known.alive:
+            return
+        self._members[key] = member
+        if len(self._members) > self._size:
+            worst = max(self._members, key=lambda k: self._members[k].known.fitness)
+            del self._members[worst]
+
+    def ranked(self) -> list[Member]:
+        """Best first, by the estimates of the moment; ties to the earlier program."""
+        alive = [m for m in self._members.values() if m.known.alive]
+        return sorted(alive, key=lambda m: (m.known.fitness, m.id))
+
+    def best(self) -> Member:
+        """The best program so far."""
+        return min(self._members.values(), key=lambda m: (m.known.fitness, m.id))

@@ -1,0 +1,457 @@
+"""The YAML of a search as values: every key, its default, its limits.
+
+Unknown keys are errors that name the nearest known one. Paths are resolved against the current folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from evosearch.errors import ConfigError, ProgramError, nearest
+from evosearch.evaluation import Plan, Schedule, TaskPlan
+from evosearch.evaluation.encode import Capacity
+from evosearch.evolution import Budget, HurdleRules, Restarts, Rules, SeedRules
+from evosearch.language import Program, builtin, builtin_names, parse, read_program
+from evosearch.language.mutation import ConstantRules, MutationRules
+from evosearch.language.vocabulary import vocabulary
+from evosearch.search.yaml_file import Document, parse_value, read_yaml
+from proxy_tasks import TaskError
+
+Count = Annotated[int, Field(ge=1, strict=True)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ScheduleConfig(_Section):
+    """Learning-rate schedule."""
+
+    kind: Literal["constant", "cosine", "linear"] = Field("cosine", description="What follows the warm-up.")
+    warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps that the linear warm-up takes.")
+
+
+class TaskConfig(_Section):
+    """A proxy task; every further key is a knob of the task, as `evosearch tasks` lists them."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = Field(description="A row of `evosearch tasks`.")
+    seeds: Count | list[Seed] = Field(1, description="Pool of seeds: a list, or how many.")
+    schedule: ScheduleConfig = Field(ScheduleConfig(), description="Of the learning rate.")
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: int | list[int]) -> int | list[int]:
+        if isinstance(seeds, list) and (not seeds or len(set(seeds)) < len(seeds)):
+            raise ValueError(f"expected one or more different seeds, found {seeds}")
+        return seeds
+
+    @property
+    def pool(self) -> tuple[int, ...]:
+        """The seeds that candidates may be trained with."""
+        return tuple(range(self.seeds)) if isinstance(self.seeds, int) else tuple(self.seeds)
+
+    def plan(self) -> TaskPlan:
+        """What an evaluator needs to know of this task."""
+        knobs = dict(self.model_extra or {})
+        if isinstance(knobs.get("path"), str):
+            knobs["path"] = str(Path(knobs["path"]).absolute())
+        schedule = Schedule(self.schedule.kind, self.schedule.warmup)
+        return TaskPlan(self.name, tuple(knobs.items()), schedule)
+
+
+class ConstantsConfig(_Section):
+    """How mutation draws constants."""
+
+    share: float = Field(0.3, ge=0, le=1, description="Chance that a random argument is a constant.")
+    std: Positive = Field(1.0, description="A new constant is normal with this standard deviation.")
+    scale_share: float = Field(
+        0.5, ge=0, le=1, description="Chance that a change to a constant multiplies it by 2**a."
+    )
+    scale_std: Positive = Field(1.0, description="Standard deviation of a.")
+
+
+class MutationConfig(_Section):
+    """Weights of the kinds of mutation, and limits."""
+
+    insert: Weight = Field(1.0, description="Weight of inserting a statement.")
+    modify: Weight = Field(1.0, description="Weight of changing one argument of a statement.")
+    delete: Weight = Field(1.0, description="Weight of deleting a statement.")
+    max_statements: int = Field(40, ge=1, le=1000, strict=True, description="No program grows beyond this.")
+    constants: ConstantsConfig = ConstantsConfig()
+
+    @model_validator(mode="after")
+    def _some_weight(self) -> MutationConfig:
+        if self.insert + self.modify + self.delete <= 0:
+            raise ValueError("expected at least one of insert, modify, delete above 0")
+        return self
+
+
+class RestartsConfig(_Section):
+    """Rounds of runs; the first round starts from the warm start, the others from the best so far."""
+
+    rounds: Count = Field(1, description="How many rounds.")
+    runs: Count = Field(1, description="Independent runs in each round.")
+    programs: Count | None = Field(
+        None, description="Programs in each run; by default budget.programs / (rounds x runs)."
+    )
+    patience: Count | None = Field(
+        None, description="End a run when its best has not improved for so many programs."
+    )
+
+
+class BudgetConfig(_Section):
+    """When the search ends: whichever limit is reached first."""
+
+    programs: Count | None = Field(None, description="Programs generated.")
+    evaluations: Count | None = Field(None, description="Programs (or further seeds of one) evaluated.")
+    steps: Count | None = Field(None, description="Training steps done.")
+    minutes: Positive | None = Field(None, description="Wall-clock time.")
+
+    @model_validator(mode="after")
+    def _some_limit(self) -> BudgetConfig:
+        if all(limit is None for limit in (self.programs, self.evaluations, self.steps, self.minutes)):
+            raise ValueError("expected a limit: one of programs, evaluations, steps, minutes")
+        return self
+
+
+class SearchSection(_Section):
+    """How programs are generated and selected."""
+
+    method: Literal["evolution", "constants", "random"] = Field(
+        "evolution", description="`constants` tunes the warm start's constants; `random` draws programs."
+    )
+    population: Count = Field(200, description="Programs alive.")
+    tournament: Count = Field(
+        2, description="Programs drawn, the best of whom is the parent; 1: no selection."
+    )
+    lag: Count = Field(
+        128, description="Child k is bred from the population after children up to k - lag: 1 is sequential."
+    )
+    mutation: MutationConfig = MutationConfig()
+    restarts: RestartsConfig = RestartsConfig()
+    budget: BudgetConfig
+    fingerprint: bool = Field(True, strict=True, description="Programs that behave alike share a score.")
+
+
+class SeedsConfig(_Section):
+    """Which seeds of the pools a candidate is trained with."""
+
+    policy: Literal["fixed", "fresh", "accumulating"] = Field(
+        "fixed", description="All of the pool; some drawn for each; or one more each time it is bred again."
+    )
+    start: Count = Field(1, description="Seeds of a new candidate (fresh, accumulating).")
+    most: Count | None = Field(None, description="Most seeds (accumulating); by default the whole pool.")
+    penalty: float = Field(
+        0.0, ge=0, description="n seeds are scored penalty / sqrt(n) worse (accumulating)."
+    )
+
+
+class HurdlesConfig(_Section):
+    """Training is cut where it is clearly worse than the population."""
+
+    at: list[Share] = Field([0.25, 0.5], min_length=1, description="After which shares of the steps.")
+    quantile: float = Field(0.9, ge=0, le=1, description="Of the population's running losses there.")
+    slack: float = Field(0.05, ge=0, description="The threshold is that quantile times 1 + slack.")
+
+
+class EvaluationSection(_Section):
+    """How a candidate is scored."""
+
+    way: Literal["interpreter", "compiled"] = Field(
+        "interpreter", description="Programs as data, or one compilation for each (large tasks)."
+    )
+    lr_factors: list[Positive] = Field(
+        [1.0], min_length=1, description="Each candidate is trained at each factor and scored at its best."
+    )
+    seeds: SeedsConfig = SeedsConfig()
+    hurdles: HurdlesConfig | None = Field(None, description="By default no training is cut.")
+    timeout: Positive = Field(300.0, description="Seconds after which a candidate is stopped (Ray).")
+    retries: int = Field(2, ge=0, strict=True, description="Retries of a candidate whose worker died.")
+
+
+class WorkersConfig(_Section):
+    """Who computes."""
+
+    backend: Literal["ray", "in_process"] = Field("ray", description="`in_process` is for debugging.")
+    count: Count | Literal["auto"] = Field("auto", description="Workers; auto is one for each core.")
+    address: str | None = Field(None, description="A Ray cluster to join; by default a local one.")
+
+
+class ReportSection(_Section):
+    """What happens after the search: references tuned on the same seeds, and everyone on fresh seeds."""
+
+    references: bool = Field(True, strict=True, description="Whether to tune AdamW and Lion.")
+    settings: Count = Field(200, description="Settings tried for each reference.")
+    seeds: int = Field(16, ge=2, strict=True, description="Fresh seeds for the final comparison.")
+
+
+class VocabularyConfig(_Section):
+    """The primitives that mutation may insert."""
+
+    base: str = Field("paper", description="`paper` (43) or `all` (45).")
+    include: list[str] = []
+    exclude: list[str] = []
+
+
+class Config(_Section):
+    """A search. `made_with` is what a run's own `config.yaml` adds; it is not read."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Names the run's folder.")
+    seed: Seed = Field(0, description="Of all random numbers.")
+    warm_start: str = Field("adamw", description="A shipped program, a path, or a program's text.")
+    vocabulary: str | VocabularyConfig = "paper"
+    tasks: list[TaskConfig] = Field(min_length=1)
+    search: SearchSection
+    evaluation: EvaluationSection = EvaluationSection()
+    workers: WorkersConfig = WorkersConfig()
+    report: ReportSection = ReportSection()
+    made_with: dict[str, Any] | None = Field(None, exclude=True)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        seeds = self.evaluation.seeds
+        smallest = min(len(task.pool) for task in self.tasks)
+        wanted = max(seeds.start, seeds.most or 1)
+        if seeds.policy != "fixed" and wanted > smallest:
+            raise ValueError(
+                f"evaluation.seeds asks for {wanted} seeds, but the smallest pool of a task has {smallest}: "
+                "raise tasks[].seeds"
+            )
+        if seeds.policy == "fixed" and len({len(task.pool) for task in self.tasks}) > 1:
+            raise ValueError("with evaluation.seeds.policy fixed all tasks need equally many seeds")
+        restarts, budget = self.search.restarts, self.search.budget
+        several = restarts.rounds * restarts.runs > 1
+        if several and not (restarts.programs or restarts.patience or budget.programs):
+            raise ValueError(
+                "several runs need search.restarts.programs or patience, or search.budget.programs"
+            )
+        return self
+
+    # -------------------------------------------------------------- what the parts need
+
+    def program(self) -> Program:
+        """The warm start. Raises ProgramError."""
+        return find_program(self.warm_start)
+
+    def primitives(self) -> tuple[str, ...]:
+        """Canonical names of the vocabulary. Raises ConfigError."""
+        if isinstance(self.vocabulary, str):
+            return vocabulary(self.vocabulary)
+        return vocabulary(self.vocabulary.base, self.vocabulary.include, self.vocabulary.exclude)
+
+    def plan(self) -> Plan:
+        """What evaluators need to know."""
+        hurdles = self.evaluation.hurdles
+        return Plan(
+            tasks=tuple(task.plan() for task in self.tasks),
+            factors=tuple(self.evaluation.lr_factors),
+            hurdles=tuple(hurdles.at) if hurdles else (),
+            way=self.evaluation.way,
+            capacity=Capacity(max(self.search.mutation.max_statements, 40)),
+        )
+
+    def rules(self) -> Rules:
+        """What the history follows from."""
+        section, seeds, hurdles = self.search, self.evaluation.seeds, self.evaluation.hurdles
+        pools = tuple(task.pool for task in self.tasks)
+        mutation, restarts = section.mutation, section.restarts
+        per_run = restarts.programs
+        runs = restarts.rounds * restarts.runs
+        if per_run is None and runs > 1 and section.budget.programs is not None:
+            per_run = max(1, section.budget.programs // runs)
+        return Rules(
+            seed=self.seed,
+            method=section.method,
+            population=section.population,
+            tournament=section.tournament,
+            lag=section.lag,
+            mutation=MutationRules(
+                weights=(
+                    ("insert", mutation.insert),
+                    ("modify", mutation.modify),
+                    ("delete", mutation.delete),
+                ),
+                primitives=self.primitives(),
+                max_statements=mutation.max_statements,
+                constants=ConstantRules(**mutation.constants.model_dump()),
+                constants_only=section.method == "constants",
+            ),
+            restarts=Restarts(restarts.rounds, restarts.runs, per_run, restarts.patience),
+            budget=Budget(section.budget.programs, section.budget.evaluations, section.budget.steps),
+            seeds=SeedRules(
+                policy=seeds.policy,
+                pools=pools,
+                start=seeds.start,
+                most=seeds.most or min(len(pool) for pool in pools),
+                penalty=seeds.penalty,
+            ),
+            hurdles=HurdleRules(len(hurdles.at), hurdles.quantile, hurdles.slack)
+            if hurdles
+            else HurdleRules(),
+            fingerprint=section.fingerprint,
+        )
+
+
+def find_program(name: str) -> Program:
+    """A program by its text, its shipped name, or the path of its file. Raises ProgramError."""
+    if "\n" in name:
+        return parse(name)
+    if name in builtin_names():
+        return builtin(name)
+    if Path(name).is_file():
+        return read_program(Path(name))
+    known = ", ".join(builtin_names())
+    raise ProgramError(
+        f"{name!r} is neither a file nor a shipped program{nearest(name, builtin_names())} (shipped: {known})"
+    )
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a search's YAML.
+
+    Args:
+        path: the file.
+        overrides: `a.b.0.c=value`, applied before the check.
+
+    Raises:
+        ConfigError: `FILE:LINE: key: what was expected, what was found, what to do`.
+    """
+    document = read_yaml(path)
+    for text in overrides:
+        _override(document.data, text)
+    return make_config(document, str(path))
+
+
+def make_config(document: Document, source: str) -> Config:
+    """Check data against the schema, tasks and programs included; see `load_config`."""
+    if not isinstance(document.data, dict):
+        raise ConfigError(f"{source}: expected keys such as name, tasks and search at the top")
+    try:
+        config = Config.model_validate(document.data)
+    except ValidationError as error:
+        raise ConfigError(_message(error, document, source)) from None
+    return _checked(config, document, source)
+
+
+def _checked(config: Config, document: Document, source: str) -> Config:
+    """Look at what the schema can't know: tasks and their data, programs, primitives."""
+    for index, task in enumerate(config.tasks):
+        try:
+            task.plan().build()
+        except TaskError as error:
+            raise ConfigError(f"{_where(document, ('tasks', index), source)}: {error}") from None
+    try:
+        config.primitives()
+    except ConfigError as error:
+        raise ConfigError(f"{_where(document, ('vocabulary',), source)}: {error}") from None
+    try:
+        program = config.program()
+    except ProgramError as error:
+        raise ConfigError(f"{_where(document, ('warm_start',), source)}: {error}") from None
+    if config.warm_start not in builtin_names():
+        config = config.model_copy(update={"warm_start": str(program)})
+    tasks = [
+        task.model_copy(update=dict(task.plan().knobs)) if task.model_extra else task for task in config.tasks
+    ]
+    return config.model_copy(update={"tasks": tasks})
+
+
+def _where(document: Document, path: tuple[str | int, ...], source: str) -> str:
+    line = next(
+        (document.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in document.lines), None
+    )
+    return f"{source}:{line}" if line else source
+
+
+def _message(error: ValidationError, document: Document, source: str) -> str:
+    """The first problem that pydantic found, as one line for people."""
+    # Of the branches of a union the one that got furthest says most.
+    problem = max(error.errors(include_url=False), key=lambda p: len(p["loc"]))
+    loc = tuple(part for part in problem["loc"] if not _is_union_branch(part, document, problem["loc"]))
+    key = ".".join(str(part) for part in loc)
+    where = _where(document, loc, source)
+    if problem["type"] == "extra_forbidden":
+        known = _fields_at(loc[:-1])
+        return f"{where}: unknown key {key!r}{nearest(str(loc[-1]), known)} (known here: {', '.join(known)})"
+    if problem["type"] == "missing":
+        return f"{where}: the key {key!r} is missing"
+    text = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    text = text[:1].lower() + text[1:]
+    found = problem["input"]
+    shown = "" if isinstance(found, dict | list | BaseModel) else f", found {found!r}"
+    if problem["type"] == "literal_error":
+        text += nearest(str(found), [part.strip(" '") for part in text.split("'")[1::2]])
+    return f"{where}: {key + ': ' if key else ''}{text}{shown}"
+
+
+_BRANCHES = ("int", "str", "constrained-int", "VocabularyConfig")
+
+
+def _is_union_branch(part: str | int, document: Document, loc: tuple[str | int, ...]) -> bool:
+    """Whether a part of a location names a branch of a union instead of a key of the YAML."""
+    at = loc.index(part)
+    if isinstance(part, int) or at == 0:
+        return False
+    return loc[: at + 1] not in document.lines and ("[" in part or part in _BRANCHES)
+
+
+def _fields_at(path: Sequence[str | int]) -> list[str]:
+    """The keys that may stand at a place of the YAML."""
+    model: Any = Config
+    for part in path:
+        if isinstance(part, str):
+            model = next(_models(model.model_fields[part].annotation))
+    return [name for name in model.model_fields if name != "made_with"]
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models(inner)
+
+
+def _override(data: Any, text: str) -> None:
+    """Set one value of the data in place: `a.b.0.c=value`."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {text}: expected key=value, as in search.budget.programs=1000")
+    *path, last = key.split(".")
+    place = data
+    for part in path:
+        if isinstance(place, Mapping) and part not in place:
+            place[part] = {}  # type: ignore[index]
+        place = _step(place, part, text)
+    if isinstance(place, list):
+        _step(place, last, text)
+        place[int(last)] = parse_value(value)
+    elif isinstance(place, dict):
+        place[last] = parse_value(value)
+    else:
+        raise ConfigError(f"--set {text}: {'.'.join(path)} holds a single value, nothing can be set in it")
+
+
+def _step(place: Any, part: str, text: str) -> Any:
+    if isinstance(place, dict):
+        return place[part]
+    if isinstance(place, list) and part.isdigit() and int(part) < len(place):
+        return place[int(part)]
+    raise ConfigError(f"--set {text}: there is nothing at {part!r}")
+
+
+def resolved(config: Config) -> dict[str, Any]:
+    """The configuration as plain data with every default written out."""
+    return config.model_dump(mode="json")
+
+
+__all__ = ["Config", "find_program", "load_config", "make_config", "resolved"]
