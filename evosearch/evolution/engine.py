@@ -139,7 +139,7 @@ class Engine:
         self._outcomes: dict[int, Outcome] = {}
         self._next = 0
         self._stopped = False
-        self._round = self._restart = 0
+        self.round = self.restart = 0
         self._run_best: float
         self._begin_run(self._warm_start)
 
@@ -276,14 +276,14 @@ class Engine:
         """Begin the next run once all children of this one have taken their place; False until then."""
         if not self._absorb_all():
             return False
-        self._restart += 1
-        if self._restart == self.rules.restarts.runs:
-            self._restart = 0
-            self._round += 1
-        if self._round == self.rules.restarts.rounds:
+        self.restart += 1
+        if self.restart == self.rules.restarts.runs:
+            self.restart = 0
+            self.round += 1
+        if self.round == self.rules.restarts.rounds:
             self._stopped = True
             return False
-        self._begin_run(self._warm_start if self._round == 0 else self.best())
+        self._begin_run(self._warm_start if self.round == 0 else self.best())
         return True
 
     # ------------------------------------------------------------------ breeding
@@ -300,8 +300,8 @@ class Engine:
         return Child(
             id=number,
             parent=WARM_START if parent is None else parent.id,
-            round=self._round,
-            restart=self._restart,
+            round=self.round,
+            restart=self.restart,
             mutation=mutation,
             invalid=invalid,
             statements=statements,

@@ -1,4 +1,9 @@
-"""Fitness: an estimate that improves with every seed a program is trained with. Lower is better."""
+"""Fitness: an estimate that improves with every seed a program is trained with. Lower is better.
+
+Each metric is divided by what the warm start reaches on the same seed, and averaged over seeds and tasks. A
+search on one task multiplies this by the warm start's mean metric, so its scores read in the task's own unit;
+a search on several tasks has no common unit, and the warm start's score is 1.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +23,12 @@ class Scale:
 
     Attributes:
         metrics: for each task the warm start's metric by seed, at its best learning-rate factor.
+        unit: the score of the warm start.
         hurdles: for each task its running losses at the hurdles, by seed.
     """
 
     metrics: tuple[dict[int, float], ...]
+    unit: float
     hurdles: tuple[dict[int, tuple[float, ...]], ...]
 
     @classmethod
@@ -35,12 +42,16 @@ class Scale:
         hurdles = tuple(
             dict(zip(pool, task, strict=True)) for pool, task in zip(pools, outcome.hurdles, strict=True)
         )
-        return cls(metrics, hurdles)
+        first = list(metrics[0].values())
+        unit = sum(first) / len(first) if len(metrics) == 1 else 1.0
+        return cls(metrics, unit, hurdles)
 
     def sums(self, seeds: Seeds, metrics: Metrics) -> list[list[float]]:
-        """Metrics relative to the warm start's on the same seeds, summed over seeds: [task][factor]."""
+        """Scores of single trainings, summed over seeds: [task][factor]."""
         return [
-            _column_sums([[x / base[seed] for x in row] for seed, row in zip(places, task, strict=True)])
+            _column_sums(
+                [[self.unit * x / base[seed] for x in row] for seed, row in zip(places, task, strict=True)]
+            )
             for base, places, task in zip(self.metrics, seeds, metrics, strict=True)
         ]
 

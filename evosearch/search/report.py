@@ -1,0 +1,239 @@
+"""After the search: references tuned on the same task and seeds, and everybody on seeds nobody has seen."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from evosearch.evaluation import Job, Outcome, Tuned, best_factor
+from evosearch.evaluation.outcome import Metrics
+from evosearch.evaluation.references import REFERENCES, Reference
+from evosearch.evolution.rules import Purpose, reseed
+from evosearch.language.mutation import Statements
+from evosearch.search.progress import View
+from evosearch.workers import Pool
+from proxy_tasks import Split
+
+TUNING_SEEDS = 8
+"""References are tuned on at most so many of the search's seeds."""
+
+STAGES = ((0.5, None), (0.3, 0.15), (0.2, 0.05))
+"""Of tuning: share of the settings tried, and how far around the best so far, as a share of the ranges."""
+
+CONFIDENCE = 0.95
+
+Seeds = tuple[tuple[int, ...], ...]
+Point = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Somebody in the final comparison: a program or a tuned reference."""
+
+    name: str
+    candidate: Statements | Tuned
+    settings: int
+    """How many settings or programs were tried to find it."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a contender did. Scores as in the search: lower is better.
+
+    Attributes:
+        name: who.
+        settings: how many settings or programs were tried to find it.
+        hyperparameters: of a tuned reference.
+        factors: the learning-rate factor for each task, chosen on the search's seeds.
+        own: mean score on the search's own seeds, on which it was chosen.
+        fresh: mean score on fresh seeds and the report split.
+        fresh_error: standard error of that mean.
+        difference: mean of (the best program's score - this one's) over fresh seeds, paired.
+        interval: of that difference, at 95 % confidence.
+        failed: on how many fresh seeds a training failed.
+    """
+
+    name: str
+    settings: int
+    hyperparameters: dict[str, float]
+    factors: tuple[float, ...]
+    own: float
+    fresh: float
+    fresh_error: float
+    difference: float | None
+    interval: tuple[float, float] | None
+    failed: int
+
+
+@dataclass
+class Bench:
+    """What the work after a search needs: workers, the plan's facts, and somebody to show progress to."""
+
+    pool: Pool
+    pools: Seeds
+    factors: tuple[float, ...]
+    seed: int
+    view: View
+
+    def evaluate(self, stage: str, jobs: Sequence[Job]) -> list[Outcome]:
+        """Evaluate jobs on the workers; outcomes in the order of the jobs."""
+        places = {job.id: place for place, job in enumerate(jobs)}
+        outcomes: dict[int, Outcome] = {}
+        self.pool.submit(jobs)
+        while len(outcomes) < len(jobs):
+            outcomes.update({places[i]: o for i, o in self.pool.collect(None)})
+            self.view.stage(stage, len(outcomes), len(jobs))
+        return [outcomes[place] for place in range(len(jobs))]
+
+    def job(
+        self, number: int, candidate: Statements | Tuned, seeds: Seeds, split: Split = Split.SEARCH
+    ) -> Job:
+        """A job of the work after the search; its ids stay clear of those of programs."""
+        return Job(-1000 - number, candidate, seeds, split)
+
+
+def tune(bench: Bench, reference: Reference, settings: int) -> Tuned:
+    """The best of `settings` hyperparameter settings on the search's own seeds.
+
+    The first half is drawn over the whole ranges, uniformly on a logarithmic scale; the rest closer and
+    closer around the best so far.
+    """
+    seeds = tuple(pool[:TUNING_SEEDS] for pool in bench.pools)
+    index = list(REFERENCES).index(reference.name)
+    rng = reseed(random.Random(), bench.seed, Purpose.TUNE, index)
+    lows, highs = (np.log([r[side] for r in reference.ranges.values()]) for side in (0, 1))
+    best, best_score = (lows + highs) / 2, math.inf
+    left = settings
+    for share, spread in STAGES:
+        count = min(left, max(1, round(share * settings)))
+        left -= count
+        points = [_point(rng, lows, highs, best, spread) for _ in range(count)]
+        jobs = [
+            bench.job(n, Tuned(reference.name, tuple(np.exp(point).tolist())), seeds)
+            for n, point in enumerate(points)
+        ]
+        for point, outcome in zip(points, bench.evaluate(f"tuning {reference.name}", jobs), strict=True):
+            score = _mean_metric(outcome)
+            if score < best_score:
+                best, best_score = point, score
+    return Tuned(reference.name, tuple(np.exp(best).tolist()))
+
+
+def _point(rng: random.Random, lows: Point, highs: Point, centre: Point, spread: float | None) -> Point:
+    if spread is None:
+        uniform: Point = lows + (highs - lows) * np.array([rng.random() for _ in lows])
+        return uniform
+    steps = spread * (highs - lows) * np.array([rng.gauss(0, 1) for _ in lows])
+    clipped: Point = np.clip(centre + steps, lows, highs)
+    return clipped
+
+
+def _mean_metric(outcome: Outcome) -> float:
+    """For tuning one setting against another: mean over tasks of the best factor's mean metric."""
+    if not outcome.ok:
+        return math.inf
+    return float(np.mean([_means(task)[best_factor(task)] for task in outcome.metrics]))
+
+
+def _means(task: tuple[tuple[float, ...], ...]) -> NDArray[np.float64]:
+    means: NDArray[np.float64] = np.mean(np.asarray(task, np.float64), axis=0)
+    return means
+
+
+def compare(bench: Bench, contenders: Sequence[Contender], fresh_seeds: int) -> list[Standing]:
+    """All contenders on the search's own seeds, and on fresh seeds and the report split.
+
+    Args:
+        bench: where to evaluate.
+        contenders: the best program first, the warm start second.
+        fresh_seeds: how many fresh seeds.
+
+    Returns:
+        A standing for each, with differences to the first.
+    """
+    own_jobs = [bench.job(n, c.candidate, bench.pools) for n, c in enumerate(contenders)]
+    own = bench.evaluate("own seeds", own_jobs)
+    places = tuple(tuple(range(fresh_seeds)) for _ in bench.pools)
+    # One job for each contender and seed, so that a failure hides no other, and workers share the jobs.
+    jobs = [
+        bench.job(n * fresh_seeds + s, c.candidate, tuple((p[s],) for p in places), Split.REPORT)
+        for n, c in enumerate(contenders)
+        for s in range(fresh_seeds)
+    ]
+    fresh = bench.evaluate("fresh seeds", jobs)
+    factors = [[best_factor(task) for task in o.metrics] if o.ok else [0] * len(bench.pools) for o in own]
+    own_scores = [_scores([o], f, [own[1]], factors[1]) for o, f in zip(own, factors, strict=True)]
+    rows = [fresh[n * fresh_seeds : (n + 1) * fresh_seeds] for n in range(len(contenders))]
+    fresh_scores = [_scores(row, f, rows[1], factors[1]) for row, f in zip(rows, factors, strict=True)]
+    return [
+        _standing(
+            bench, contender, factors[n], own_scores[n], fresh_scores[n], fresh_scores[0] if n else None
+        )
+        for n, contender in enumerate(contenders)
+    ]
+
+
+def _chosen(outcome: Outcome, factors: Sequence[int], task: int) -> float:
+    """A task's mean metric at the chosen factor."""
+    metrics: Metrics = outcome.metrics
+    return float(_means(metrics[task])[factors[task]]) if outcome.ok else math.inf
+
+
+def _scores(
+    outcomes: Sequence[Outcome], factors: Sequence[int], base: Sequence[Outcome], base_factors: Sequence[int]
+) -> NDArray[np.float64]:
+    """One score for each outcome: the metric itself on one task, relative to the warm start's on several."""
+    tasks = range(len(factors))
+    if len(tasks) == 1:
+        return np.array([_chosen(o, factors, 0) for o in outcomes])
+    units = [float(np.mean([_chosen(o, base_factors, t) for o in base])) for t in tasks]
+    return np.array([np.mean([_chosen(o, factors, t) / units[t] for t in tasks]) for o in outcomes])
+
+
+def _standing(
+    bench: Bench,
+    contender: Contender,
+    factors: Sequence[int],
+    own: NDArray[np.float64],
+    fresh: NDArray[np.float64],
+    best: NDArray[np.float64] | None,
+) -> Standing:
+    candidate = contender.candidate
+    ranges: Any = REFERENCES[candidate.name].ranges if isinstance(candidate, Tuned) else {}
+    values = candidate.values if isinstance(candidate, Tuned) else ()
+    difference, interval = _paired(best, fresh) if best is not None else (None, None)
+    finite = fresh[np.isfinite(fresh)]
+    return Standing(
+        name=contender.name,
+        settings=contender.settings,
+        hyperparameters=dict(zip(ranges, values, strict=True)),
+        factors=tuple(bench.factors[f] for f in factors),
+        own=float(own.mean()),
+        fresh=float(finite.mean()) if len(finite) else math.inf,
+        fresh_error=float(stats.sem(finite)) if len(finite) > 1 else math.nan,
+        difference=difference,
+        interval=interval,
+        failed=len(fresh) - len(finite),
+    )
+
+
+def _paired(
+    ours: NDArray[np.float64], other: NDArray[np.float64]
+) -> tuple[float | None, tuple[float, float] | None]:
+    """Mean difference over the seeds on which both trained, and its t interval; None with fewer than two."""
+    both = np.isfinite(ours) & np.isfinite(other)
+    differences = ours[both] - other[both]
+    if len(differences) < 2:
+        return None, None
+    mean = float(differences.mean())
+    if np.ptp(differences) == 0:
+        return mean, (mean, mean)
+    low, high = stats.t.interval(CONFIDENCE, len(differences) - 1, loc=mean, scale=stats.sem(differences))
+    return mean, (float(low), float(high))

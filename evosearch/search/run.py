@@ -1,0 +1,424 @@
+"""A search from start to end: the one place that wires engine, workers and record together."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evosearch.errors import ConfigError, RunError
+from evosearch.evaluation import Job, Outcome, Plan
+from evosearch.evaluation.references import REFERENCES
+from evosearch.evolution import Absorbed, Child, Engine
+from evosearch.evolution.engine import WARM_START, Counts
+from evosearch.evolution.population import Member
+from evosearch.language.program import Statement, program_text
+from evosearch.records import Row, RunReader, RunWriter
+from evosearch.search.config import Config, make_config, resolved
+from evosearch.search.made_with import made_with
+from evosearch.search.progress import Progress, Silent, View
+from evosearch.search.report import Bench, Contender, Standing, compare, tune
+from evosearch.search.yaml_file import dump_yaml, parse_yaml
+from evosearch.workers import InProcessPool, Pool
+
+SYNC_SECONDS = 1.0
+SHOW_SECONDS = 0.25
+FLUSH_SECONDS = 30.0
+RATE_SECONDS = 10.0
+ASKS_BETWEEN_LOOKS = 512
+
+
+@dataclass
+class Stop:
+    """Set `requested` from a signal handler to end a search cleanly."""
+
+    requested: bool = False
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What came out of a search.
+
+    Attributes:
+        run: the run's folder.
+        finished: False if the search was stopped before its budget was spent; it can be resumed.
+        programs: generated.
+        evaluated: evaluations asked for.
+        cache_hits: programs whose score was known.
+        steps: training steps done.
+        seconds: of searching, over all sessions.
+        warm_start_score: lower is better.
+        best_id: the best program, by the search's own score; -1 for the warm start.
+        best_score: its score.
+        best_text: the program, its learning-rate factor written into it.
+        standings: the final comparison, the best program first; empty if there was none.
+    """
+
+    run: str
+    finished: bool
+    programs: int
+    evaluated: int
+    cache_hits: int
+    steps: int
+    seconds: float
+    warm_start_score: float
+    best_id: int
+    best_score: float
+    best_text: str
+    standings: tuple[Standing, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; `best` is an object of its own, and numbers that are not finite are null."""
+        data: dict[str, Any] = _finite(asdict(self))
+        best = {key: data.pop(f"best_{key}") for key in ("id", "score", "text")}
+        return {**data, "best": best}
+
+
+def run_search(
+    config: Config, folder: Path, *, resume: bool = False, view: View | None = None, stop: Stop | None = None
+) -> Summary:
+    """Run a search, or go on with one.
+
+    Args:
+        config: the search.
+        folder: the run's folder; it must not exist, or with `resume` hold a run of the same search.
+        resume: go on with an interrupted run. Budget, workers and report may differ from the run's.
+        view: who is shown the progress.
+        stop: where to ask for a clean end.
+
+    Raises:
+        EvosearchError: what is wrong, and what to do.
+
+    Example:
+        summary = run_search(load_config(Path("configs/quickstart.yaml")), Path("runs/mine"))
+    """
+    view, stop = view or Silent(), stop or Stop()
+    if resume:
+        writer, seconds = _resume(config, folder)
+    else:
+        writer, seconds = RunWriter.create(folder, _config_text(config)), 0.0
+    with writer:
+        view.stage("starting workers", 0, 1)
+        with make_pool(config, config.plan()) as pool:
+            view.stage("starting workers", 1, 1)
+            session = _Session(config, writer, pool, view, stop, seconds)
+            session.search()
+            return session.finish()
+
+
+def make_pool(config: Config, plan: Plan) -> Pool:
+    """The workers that a configuration asks for."""
+    workers = config.workers
+    if workers.backend == "in_process":
+        return InProcessPool(plan)
+    from evosearch.workers.ray_pool import RayPool  # Ray takes seconds to import
+
+    return RayPool(
+        plan,
+        count=workers.count,
+        address=workers.address,
+        timeout=config.evaluation.timeout,
+        retries=config.evaluation.retries,
+    )
+
+
+def _config_text(config: Config) -> str:
+    return dump_yaml({**resolved(config), "made_with": made_with(config)})
+
+
+def _resume(config: Config, folder: Path) -> tuple[RunWriter, float]:
+    """Open a run to go on with it, if it is a run of the same search; also its seconds so far."""
+    reader = RunReader(folder)
+    source = str(folder / "config.yaml")
+    document = parse_yaml(reader.config_text, source)
+    before = make_config(document, source)
+    free = ("workers", "report")
+    old, new = ({k: v for k, v in resolved(c).items() if k not in free} for c in (before, config))
+    if before.rules().restarts == config.rules().restarts:
+        old["search"].pop("budget"), new["search"].pop("budget")
+    different = _first_difference(old, new)
+    if different:
+        key, was, now = different
+        raise ConfigError(
+            f"{folder} holds another search: {key} was {was!r} and is {now!r} now; "
+            "resume with the same values, or choose another --out"
+        )
+    made, now_made = document.data.get("made_with") or {}, made_with(config)
+    changed = _first_difference(made, now_made)
+    if changed:
+        key, was, now = changed
+        raise RunError(
+            f"{folder} was made with {key} {was!r}, here it is {now!r}: its history would not go on the same "
+            "way; resume in the environment it was made in, or start a new run"
+        )
+    return RunWriter.resume(folder), float((reader.summary or {}).get("seconds", 0.0))
+
+
+def _first_difference(old: Any, new: Any, path: str = "") -> tuple[str, Any, Any] | None:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *[k for k in new if k not in old]]:
+            found = _first_difference(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+            if found:
+                return found
+        return None
+    return None if old == new else (path, old, new)
+
+
+@dataclass
+class _Session:
+    """One process's share of a search."""
+
+    config: Config
+    writer: RunWriter
+    pool: Pool
+    view: View
+    stop: Stop
+    seconds_before: float
+    begin: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.rules = self.config.rules()
+        self.outcomes = self.writer.outcomes()
+        self.replaying = self.writer.durable_rows > 0
+        self.sent: dict[int, Job] = {}
+        self.last_sync = self.last_show = self.last_flush = self.begin
+        self.best_written: tuple[int, float] | None = None
+        self.window: deque[tuple[float, Counts]] = deque()
+        warm_start = self.config.program().statements
+        self.engine = Engine(self.rules, warm_start, self._baseline(warm_start), self._record)
+
+    # ------------------------------------------------------------------ the loop
+
+    def search(self) -> None:
+        """Until the budget is spent, or somebody asks to stop."""
+        while not self.engine.finished:
+            jobs = self._breed()
+            if jobs:
+                self.pool.submit(jobs)
+                self.sent.update({job.id: job for job in jobs})
+            if self.sent:
+                self._take_in(self.pool.collect(0.0 if jobs else SHOW_SECONDS))
+            self._housekeeping()
+        self.writer.flush()
+
+    def _breed(self) -> list[Job]:
+        """Children, until outcomes are needed, there is work for each worker, or it is time to look up."""
+        jobs: list[Job] = []
+        for _ in range(ASKS_BETWEEN_LOOKS):
+            child = self.engine.ask()
+            if child is None:
+                break
+            if child.request is not None:
+                recorded = self.outcomes.take(child.id)
+                if recorded is None:
+                    self.replaying = False
+                    jobs.append(_job(child))
+                    if len(jobs) >= self.pool.size:
+                        break
+                else:
+                    self.engine.tell(child.id, recorded)
+        return jobs
+
+    def _take_in(self, results: list[tuple[int, Outcome]]) -> None:
+        for number, outcome in results:
+            self.writer.acknowledge(number, self.sent.pop(number).seeds, outcome)
+            self.engine.tell(number, outcome)
+
+    def _baseline(self, warm_start: tuple[Statement, ...]) -> Outcome:
+        """The warm start trained with all seeds of the pools; scores are relative to it."""
+        recorded = self.outcomes.take(WARM_START)
+        if recorded is not None:
+            return recorded
+        self.view.stage("training the warm start", 0, 1)
+        self.pool.submit([Job(WARM_START, warm_start, self.rules.seeds.pools)])
+        ((_, outcome),) = self.pool.collect(None)
+        self.writer.acknowledge(WARM_START, self.rules.seeds.pools, outcome)
+        self.writer.sync()
+        self.view.stage("training the warm start", 1, 1)
+        return outcome
+
+    def _record(self, absorbed: Absorbed) -> None:
+        self.writer.add(_row(absorbed))
+
+    def _housekeeping(self) -> None:
+        """Clocks: they decide when to write and show, and when the minutes are spent; never what is bred."""
+        now = time.monotonic()
+        if now - self.last_sync >= SYNC_SECONDS:
+            self.writer.sync()
+            self.last_sync = now
+        if now - self.last_show >= SHOW_SECONDS:
+            self.view.progress(self._progress(now))
+            self.last_show = now
+        if now - self.last_flush >= FLUSH_SECONDS:
+            self.writer.flush()
+            self._write_best()
+            self.writer.write_summary(self._summary(now).to_json())
+            self.last_flush = now
+        minutes = self.config.search.budget.minutes
+        if self.stop.requested or (minutes is not None and self._seconds(now) >= 60 * minutes):
+            self.engine.stop()
+
+    # ------------------------------------------------------------------ what is shown
+
+    def _seconds(self, now: float) -> float:
+        return self.seconds_before + now - self.begin
+
+    def _share(self, seconds: float) -> float:
+        budget, counts = self.config.search.budget, self.engine.counts
+        shares = [
+            done / limit
+            for done, limit in (
+                (counts.generated, budget.programs),
+                (counts.requests, budget.evaluations),
+                (counts.steps, budget.steps),
+                (seconds / 60, budget.minutes),
+            )
+            if limit is not None
+        ]
+        return min(1.0, max(shares))
+
+    def _progress(self, now: float) -> Progress:
+        engine, counts = self.engine, self.engine.counts
+        self.window.append((now, Counts(**asdict(counts))))
+        while len(self.window) > 2 and now - self.window[0][0] > RATE_SECONDS:
+            self.window.popleft()
+        then, old = self.window[0]
+        seconds = max(now - then, 1e-9) if len(self.window) > 1 else math.inf
+        bred = max(1, counts.generated - old.generated)
+        statements = max(1, counts.statements - old.statements)
+        best = engine.best()
+        return Progress(
+            name=self.config.name,
+            seconds=self._seconds(now),
+            share=self._share(self._seconds(now)),
+            generated=counts.generated,
+            evaluated=counts.requests,
+            replayed=counts.generated if self.replaying else 0,
+            programs_per_second=(counts.generated - old.generated) / seconds,
+            evaluations_per_second=(counts.requests - old.requests) / seconds,
+            cache_hits=(counts.cache_hits - old.cache_hits) / bred,
+            redundancy=1 - (counts.live_statements - old.live_statements) / statements,
+            warm_start_score=engine.warm_start.known.fitness,
+            best_score=best.known.fitness,
+            best_id=best.id,
+            best_text=program_text(best.statements),
+            round=engine.round,
+            restart=engine.restart,
+        )
+
+    def _summary(self, now: float, standings: tuple[Standing, ...] = (), finished: bool = False) -> Summary:
+        counts, best = self.engine.counts, self.engine.best()
+        return Summary(
+            run=str(self.writer.path),
+            finished=finished,
+            programs=counts.generated,
+            evaluated=counts.requests,
+            cache_hits=counts.cache_hits,
+            steps=counts.steps,
+            seconds=self._seconds(now),
+            warm_start_score=self.engine.warm_start.known.fitness,
+            best_id=best.id,
+            best_score=best.known.fitness,
+            best_text=self._text(best),
+            standings=standings,
+        )
+
+    def _text(self, member: Member) -> str:
+        return program_text(with_factor(member.statements, self._factors(member)))
+
+    def _factors(self, member: Member) -> tuple[float, ...]:
+        return tuple(self.config.evaluation.lr_factors[f] for f in member.known.best_factors)
+
+    def _write_best(self) -> None:
+        best = self.engine.best()
+        state = (best.id, best.known.fitness)
+        if state == self.best_written:
+            return
+        self.best_written = state
+        factors = ", ".join(f"{f:g}" for f in self._factors(best))
+        self.writer.write_best(
+            f"# Program {best.id} of the run {self.config.name}: score {best.known.fitness:.6g} "
+            f"(seeds: {best.known.count}), warm start {self.engine.warm_start.known.fitness:.6g}.\n"
+            f"# Learning-rate factor of each task: {factors}.\n" + self._text(best)
+        )
+
+    # ------------------------------------------------------------------ the end
+
+    def finish(self) -> Summary:
+        """Write the record's end, and compare the best program if the search came to its end."""
+        now = time.monotonic()
+        self._write_best()
+        self.view.progress(self._progress(now))
+        standings: tuple[Standing, ...] = ()
+        if not self.stop.requested:
+            standings = tuple(self._compare())
+        summary = self._summary(now, standings, finished=not self.stop.requested)
+        self.writer.write_summary(summary.to_json())
+        return summary
+
+    def _compare(self) -> list[Standing]:
+        report, best = self.config.report, self.engine.best()
+        bench = Bench(
+            self.pool,
+            self.rules.seeds.pools,
+            tuple(self.config.evaluation.lr_factors),
+            self.rules.seed,
+            self.view,
+        )
+        contenders = [
+            Contender("best program", best.statements, self.engine.counts.requests),
+            Contender("warm start", self.engine.warm_start.statements, 1),
+        ]
+        for reference in REFERENCES.values() if report.references else ():
+            tuned = tune(bench, reference, report.settings)
+            contenders.append(Contender(f"{reference.name}, tuned", tuned, report.settings))
+        return compare(bench, contenders, report.seeds)
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
+def with_factor(statements: tuple[Statement, ...], factors: tuple[float, ...]) -> tuple[Statement, ...]:
+    """The program with its learning-rate factor as a last statement, if all tasks have the same one."""
+    factor = factors[0] if len(set(factors)) == 1 else 1.0
+    if factor == 1.0:
+        return statements
+    return (*statements, Statement("update", "multiply", ("update", factor)))  # type: ignore[arg-type]
+
+
+def _job(child: Child) -> Job:
+    assert child.request is not None
+    return Job(child.id, child.statements, child.request.seeds, thresholds=child.request.thresholds)
+
+
+def _row(absorbed: Absorbed) -> Row:
+    child, outcome, mutation = absorbed.child, absorbed.outcome, absorbed.child.mutation
+    return Row(
+        child.id,
+        child.parent,
+        child.round,
+        child.restart,
+        mutation.kind,
+        mutation.statement,
+        mutation.before,
+        mutation.after,
+        child.invalid,
+        child.judged.hash,
+        program_text(child.statements),
+        len(child.statements),
+        child.judged.live,
+        child.cache_hit,
+        absorbed.status.name,
+        absorbed.fitness,
+        absorbed.seeds,
+        outcome.steps if outcome else 0,
+        outcome.seconds if outcome else 0.0,
+    )
