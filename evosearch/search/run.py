@@ -241,7 +241,7 @@ class _Session:
         return outcome
 
     def _record(self, absorbed: Absorbed) -> None:
-        self.writer.add(_row(absorbed))
+        self.writer.add(row_of(absorbed))
 
     def _housekeeping(self) -> None:
         """Clocks: they decide when to write and show, and when the minutes are spent; never what is bred."""
@@ -399,7 +399,8 @@ def _job(child: Child) -> Job:
     return Job(child.id, child.statements, child.request.seeds, thresholds=child.request.thresholds)
 
 
-def _row(absorbed: Absorbed) -> Row:
+def row_of(absorbed: Absorbed) -> Row:
+    """A child that has taken its place, as a row of the record."""
     child, outcome, mutation = absorbed.child, absorbed.outcome, absorbed.child.mutation
     return Row(
         child.id,

@@ -1,0 +1,99 @@
+"""How text, tables and errors reach the terminal."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+PROGRAM_THEME = "ansi_dark"
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """A console for people; on a pipe it prints plain text as wide as it needs."""
+    console = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    if not console.is_terminal:
+        console = Console(stderr=stderr, highlight=False, width=160, no_color=True)
+    return console
+
+
+def printable(text: str) -> str:
+    """Text without control characters: a file's name must not steer anybody's terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def print_error(message: str) -> None:
+    """One line for a person, on standard error."""
+    line = " ".join(printable(message).split("\n"))
+    make_console(stderr=True).print(Text.assemble(("error: ", "bold red"), line), soft_wrap=True)
+
+
+def print_json(data: Any) -> None:
+    """One object on standard output; numbers that are not finite become null."""
+    sys.stdout.write(json.dumps(_strict(data), indent=2, allow_nan=False) + "\n")
+
+
+def _strict(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {str(key): _strict(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_strict(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
+
+
+def make_table(
+    title: str, columns: Sequence[str], rows: Iterable[Iterable[RenderableType]], left: int = 1
+) -> Table:
+    """A table whose first `left` columns are texts and whose others are numbers, set to the right."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for place, name in enumerate(columns):
+        table.add_column(name, justify="left" if place < left else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def program_syntax(text: str) -> Syntax:
+    """A program as highlighted code."""
+    return Syntax(
+        text.rstrip("\n"), "python", theme=PROGRAM_THEME, background_color="default", word_wrap=True
+    )
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A score for a table: `digits` significant digits, or a word where there is none."""
+    if value is None:
+        return "-"
+    if not math.isfinite(value):
+        return "failed"
+    return f"{value:#.{digits}g}".rstrip(".")
+
+
+def percent(share: float) -> str:
+    """A share as a percentage.
+
+    >>> percent(0.891)
+    '89.1 %'
+    """
+    return f"{100 * share:.1f} %"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people write them.
+
+    >>> duration(3725)
+    '1 h 02 min'
+    """
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    if seconds < 3600:
+        return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
+    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"

@@ -1,0 +1,174 @@
+"""The commands: parsing, and what becomes of errors."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from evosearch import __version__
+from evosearch.runtime import one_thread_each
+
+SUCCESS, FAILED, BAD_INPUT = 0, 1, 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors in one line, as everywhere else."""
+
+    def error(self, message: str) -> NoReturn:
+        from evosearch.cli.console import print_error
+
+        print_error(f"{message}; see `{self.prog} --help`")
+        raise SystemExit(BAD_INPUT)
+
+
+def _command(
+    commands: argparse._SubParsersAction[_Parser], name: str, summary: str, example: str
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    parser = _Parser(
+        prog="evosearch",
+        description="Discover neural-network optimizers by evolving programs.",
+        epilog="PROGRAM is a file, a shipped name (adamw, lion, ...) or RUN:ID. RUN is a run's folder.",
+    )
+    parser.add_argument("--version", action="version", version=f"evosearch {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+
+    search = _command(
+        commands,
+        "search",
+        "run a search from a YAML file; Ctrl-C stops it cleanly, --resume goes on",
+        "evosearch search configs/quickstart.yaml --set search.budget.minutes=1 --out runs/first",
+    )
+    search.add_argument("config", metavar="CONFIG.yaml", help="the search")
+    search.add_argument(
+        "--out", metavar="DIR", help="the run's folder (default: runs/NAME, numbered if taken)"
+    )
+    search.add_argument(
+        "--resume", action="store_true", help="go on with the run in --out, or the latest of NAME"
+    )
+    search.add_argument(
+        "--set", action="append", default=[], metavar="a.b.0.c=value", help="change a value of the YAML"
+    )
+    _add_json(search)
+    search.set_defaults(run=_run_search)
+
+    inspect = _command(
+        commands,
+        "inspect",
+        "show a run's best programs and curves, a program in full, or compare two",
+        "evosearch inspect runs/quickstart\n  evosearch inspect program8\n  evosearch inspect adamw lion",
+    )
+    inspect.add_argument("what", metavar="RUN|PROGRAM", nargs="+", help="one of them, or two to compare")
+    inspect.add_argument(
+        "--top", type=_positive, default=10, metavar="N", help="how many programs (default: 10)"
+    )
+    inspect.add_argument("--plot", metavar="FILE.png", help="draw a run's curves")
+    _add_json(inspect)
+    inspect.set_defaults(run=_run_inspect)
+
+    tasks = _command(commands, "tasks", "list the proxy tasks and their knobs", "evosearch tasks --json")
+    _add_json(tasks)
+    tasks.set_defaults(run=_run_tasks)
+
+    primitives = _command(
+        commands, "primitives", "list the primitives that programs are made of", "evosearch primitives"
+    )
+    _add_json(primitives)
+    primitives.set_defaults(run=_run_primitives)
+
+    bench = _command(
+        commands,
+        "bench",
+        "measure speed side by side with the alternatives, in one run",
+        "evosearch bench step engine",
+    )
+    bench.add_argument("parts", metavar="PART", nargs="*", help="step, candidate, engine (default: all)")
+    _add_json(bench)
+    bench.set_defaults(run=_run_bench)
+    return parser
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, found {text!r}")
+    return int(text)
+
+
+# Each command is imported when it is used, so that `--help` and mistakes answer at once.
+
+
+def _run_search(args: argparse.Namespace) -> int:
+    from evosearch.cli.search import search_command
+
+    return search_command(args.config, args.out, args.resume, args.set, args.json)
+
+
+def _run_inspect(args: argparse.Namespace) -> int:
+    from evosearch.cli.inspect import inspect_command
+
+    return inspect_command(args.what, args.top, args.plot, args.json)
+
+
+def _run_tasks(args: argparse.Namespace) -> int:
+    from evosearch.cli.tables import tasks_command
+
+    return tasks_command(args.json)
+
+
+def _run_primitives(args: argparse.Namespace) -> int:
+    from evosearch.cli.tables import primitives_command
+
+    return primitives_command(args.json)
+
+
+def _run_bench(args: argparse.Namespace) -> int:
+    from evosearch.cli.bench import bench_command
+
+    return bench_command(args.parts, args.json)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0, or 1 where something failed, or 2 where the input was bad.
+    """
+    args = make_parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = args.run
+    if "jaxlib" not in sys.modules:
+        one_thread_each()
+    from evosearch.cli.console import print_error
+    from evosearch.errors import EvosearchError
+
+    try:
+        return command(args)
+    except EvosearchError as error:
+        print_error(str(error))
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print_error("stopped at once; a run can be resumed with --resume")
+        return FAILED
+    except BrokenPipeError:
+        # Whoever read our output has gone, as in `evosearch primitives | head`.
+        sys.stderr.close()
+        return FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""`evosearch search`: run a search and say what came out."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console, RenderableType
+from rich.panel import Panel
+from rich.text import Text
+
+from evosearch.cli.console import (
+    duration,
+    make_console,
+    make_table,
+    number,
+    percent,
+    print_json,
+    printable,
+    program_syntax,
+)
+from evosearch.cli.live import make_view
+from evosearch.errors import RunError
+from evosearch.search.config import Config, load_config
+from evosearch.search.report import Standing
+from evosearch.search.run import Stop, Summary, run_search
+
+RUNS = Path("runs")
+
+
+def search_command(
+    config_path: str, out: str | None, resume: bool, overrides: Sequence[str], as_json: bool
+) -> int:
+    """Run a search, or go on with one; 0 also if it was stopped cleanly."""
+    config = load_config(Path(config_path), overrides)
+    folder = run_folder(config, out, resume)
+    console = make_console(stderr=as_json)
+    console.print(f"run: {printable(str(folder))}", markup=False)
+    stop = Stop()
+    with make_view(as_json) as view, _clean_stop(stop, console):
+        summary = run_search(config, folder, resume=resume, view=view, stop=stop)
+    if as_json:
+        print_json(summary.to_json())
+    else:
+        show_summary(console, summary)
+    if not summary.finished:
+        command = f"evosearch search {config_path} --resume --out {folder}"
+        console.print(f"Stopped; nothing is lost. To go on: {printable(command)}", markup=False)
+    return 0
+
+
+def run_folder(config: Config, out: str | None, resume: bool) -> Path:
+    """The folder of the run: `out`, or runs/NAME with the first free number; to resume, the latest.
+
+    Raises:
+        RunError: there is nothing to resume.
+    """
+    if out is not None:
+        return Path(out)
+    taken = []
+    number = 1
+    while (folder := RUNS / (config.name if number == 1 else f"{config.name}-{number}")).exists():
+        taken.append(folder)
+        number += 1
+    if not resume:
+        return folder
+    if not taken:
+        raise RunError(
+            f"there is no run {RUNS / config.name} to resume; start one without --resume, or name --out"
+        )
+    return taken[-1]
+
+
+@contextmanager
+def _clean_stop(stop: Stop, console: Console) -> Iterator[None]:
+    """Ctrl-C once: finish what is under way and stop; twice: stop at once."""
+
+    def handler(_number: int, _frame: FrameType | None) -> None:
+        if stop.requested:
+            raise KeyboardInterrupt
+        stop.requested = True
+        console.print("Stopping after what is under way; Ctrl-C again stops at once.")
+
+    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def show_summary(console: Console, summary: Summary) -> None:
+    """Print what came out: the best program, and how it compares."""
+    title = "best program" if summary.best_id < 0 else f"best program: {summary.run}:{summary.best_id}"
+    panel = Panel(
+        program_syntax(summary.best_text), title=Text(title), title_align="left", border_style="green"
+    )
+    console.print(panel)
+    hits = summary.cache_hits / max(1, summary.programs)
+    console.print(
+        f"{summary.programs:,} programs, {summary.evaluated:,} evaluations, {percent(hits)} cache hits, "
+        f"{summary.steps:,} training steps in {duration(summary.seconds)}. "
+        f"Score {number(summary.best_score)}, warm start {number(summary.warm_start_score)}; lower is better."
+    )
+    if summary.standings:
+        console.print(standings_table(summary.standings))
+        for line in verdicts(summary.standings):
+            console.print(line)
+    console.print(
+        f"The record: {printable(summary.run)}; see `evosearch inspect {printable(summary.run)}`",
+        markup=False,
+    )
+
+
+def standings_table(standings: Sequence[Standing]) -> RenderableType:
+    """The final comparison as a table."""
+    rows: list[list[RenderableType]] = []
+    for s in standings:
+        fresh = (
+            "failed"
+            if s.failed and s.fresh_error != s.fresh_error
+            else f"{number(s.fresh)} ± {s.fresh_error:.2g}"
+        )
+        rows.append(
+            [
+                Text(s.name, "bold green" if s is standings[0] else ""),
+                f"{s.settings:,}",
+                number(s.own),
+                fresh + (f" ({s.failed} failed)" if s.failed else ""),
+                "" if s.difference is None else f"{s.difference:+.3g}",
+                "" if s.interval is None else f"[{s.interval[0]:+.3g}, {s.interval[1]:+.3g}]",
+                Text(", ".join(f"{k}={v:.3g}" for k, v in s.hyperparameters.items()), "dim"),
+            ]
+        )
+    columns = ["", "tried", "own seeds", "fresh seeds", "best - this", "95 % interval", "tuned to"]
+    return make_table("Scores, lower is better; fresh seeds are scored on the report split", columns, rows)
+
+
+def verdicts(standings: Sequence[Standing]) -> list[str]:
+    """What the comparison says, in words: against each other contender."""
+    best, *others = standings
+    lines = []
+    for other in others:
+        own = "better" if best.own < other.own else "not better"
+        text = f"Against {other.name}: {own} on the search's own seeds"
+        if other.interval is not None:
+            low, high = other.interval
+            sure = "better" if high < 0 else "worse" if low > 0 else "no different within the interval"
+            text += f"; on fresh seeds {sure}"
+        lines.append(text + ".")
+    return lines
