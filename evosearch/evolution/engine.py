@@ -119,11 +119,6 @@ class Engine:
         self._rng = random.Random()
         self._abstract = AbstractExecution()
         judged = self._judge_warm_start(warm_start)
-        if not baseline.ok:
-            raise SearchError(
-                f"the warm start does not train: {baseline.status.value}; "
-                "choose another warm start, or other settings of the tasks"
-            )
         self.scale = Scale.of(rules.seeds.pools, baseline)
         known = Known()
         known.assigned = rules.seeds.most
@@ -159,15 +154,9 @@ class Engine:
 
     def ask(self) -> Child | None:
         """The next child, or None: outcomes must be told first, or the search is over (`finished`)."""
-        if not self._ready():
+        if not self._settle():
             return None
-        number = self._next
-        while self._first_under_way() <= number - self.rules.lag:
-            if not self._absorb():
-                return None
-        if self._run_is_over() and not self._next_run():
-            return None
-        child = self._breed(number)
+        child = self._breed(self._next)
         self._next += 1
         self._under_way.append(child)
         self._count(child)
@@ -206,14 +195,25 @@ class Engine:
 
     # ------------------------------------------------------------------ order
 
-    def _ready(self) -> bool:
-        """Whether breeding may go on; at the end, children under way are absorbed as far as possible."""
-        if not self._stopped and self._budget_is_spent():
-            self._stopped = True
-        if self._stopped:
-            self._absorb_all()
-            return False
-        return True
+    def _settle(self) -> bool:
+        """Absorb what the next child is to know of; False if outcomes are missing or nothing more is bred.
+
+        Whether a run or the search is over is decided only when exactly that is absorbed: neither more nor
+        less, whenever outcomes come.
+        """
+        while not self._stopped:
+            if not self._absorb_below(self._next if self._run_ends else self._next - self.rules.lag + 1):
+                return False
+            if self._budget_is_spent():
+                self._stopped = True
+            elif self._run_ends:
+                self._next_run()
+            elif self._run_is_over():
+                self._run_ends = True
+            else:
+                return True
+        self._absorb_below(self._next)
+        return False
 
     def _budget_is_spent(self) -> bool:
         budget, counts = self.rules.budget, self.counts
@@ -223,11 +223,9 @@ class Engine:
             or (budget.steps is not None and counts.steps >= budget.steps)
         )
 
-    def _first_under_way(self) -> int:
-        return self._under_way[0].id if self._under_way else self._next
-
-    def _absorb_all(self) -> bool:
-        while self._under_way:
+    def _absorb_below(self, number: int) -> bool:
+        """Give children under way with lower ids their places; False as soon as an outcome is missing."""
+        while self._under_way and self._under_way[0].id < number:
             if not self._absorb():
                 return False
         return True
@@ -259,6 +257,7 @@ class Engine:
 
     def _begin_run(self, founder: Member) -> None:
         self._population = Population(founder, self.rules.population)
+        self._run_ends = False
         self._run_first = self._next
         self._run_best = founder.known.fitness
         self._run_best_at = self._next
@@ -272,19 +271,16 @@ class Engine:
             return True
         return restarts.patience is not None and self._next - self._run_best_at >= restarts.patience
 
-    def _next_run(self) -> bool:
-        """Begin the next run once all children of this one have taken their place; False until then."""
-        if not self._absorb_all():
-            return False
+    def _next_run(self) -> None:
+        """Begin the next run, or stop after the last one; all children of this one have their places."""
         self.restart += 1
         if self.restart == self.rules.restarts.runs:
             self.restart = 0
             self.round += 1
         if self.round == self.rules.restarts.rounds:
             self._stopped = True
-            return False
-        self._begin_run(self._warm_start if self.round == 0 else self.best())
-        return True
+        else:
+            self._begin_run(self._warm_start if self.round == 0 else self.best())
 
     # ------------------------------------------------------------------ breeding
 

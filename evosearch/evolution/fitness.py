@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from evosearch.errors import SearchError
 from evosearch.evaluation import Outcome, Status, best_factor
 from evosearch.evaluation.outcome import Metrics
 
@@ -33,7 +34,16 @@ class Scale:
 
     @classmethod
     def of(cls, pools: Seeds, outcome: Outcome) -> Scale:
-        """The scale from the outcome of training the warm start with all seeds of the pools."""
+        """The scale from the outcome of training the warm start with all seeds of the pools.
+
+        Raises:
+            SearchError: the warm start does not train.
+        """
+        if not outcome.ok:
+            raise SearchError(
+                f"the warm start does not train: {outcome.status.value}; "
+                "choose another warm start, or other settings of the tasks"
+            )
         factors = [best_factor(task) for task in outcome.metrics]
         metrics = tuple(
             {seed: row[factor] for seed, row in zip(pool, task, strict=True)}

@@ -15,7 +15,7 @@ from evosearch.errors import ConfigError, ProgramError, nearest
 from evosearch.evaluation import Plan, Schedule, TaskPlan
 from evosearch.evaluation.encode import Capacity
 from evosearch.evolution import Budget, HurdleRules, Restarts, Rules, SeedRules
-from evosearch.language import Program, builtin, builtin_names, parse, read_program
+from evosearch.language import Program, analyze, builtin, builtin_names, parse, read_program
 from evosearch.language.mutation import ConstantRules, MutationRules
 from evosearch.language.vocabulary import vocabulary
 from evosearch.search.yaml_file import Document, parse_value, read_yaml
@@ -358,6 +358,14 @@ def _checked(config: Config, document: Document, source: str) -> Config:
         program = config.program()
     except ProgramError as error:
         raise ConfigError(f"{_where(document, ('warm_start',), source)}: {error}") from None
+    refusal = analyze(program.statements).refusal
+    longest = config.search.mutation.max_statements
+    if refusal is not None or len(program) > longest:
+        at = "" if refusal is None or refusal.statement is None else f" (statement {refusal.statement + 1})"
+        why = f"it has {len(program)} statements, more than search.mutation.max_statements = {longest}"
+        why = f"{refusal.reason}{at}" if refusal else why
+        where = _where(document, ("warm_start",), source)
+        raise ConfigError(f"{where}: the warm start can't be used: {why}")
     if config.warm_start not in builtin_names():
         config = config.model_copy(update={"warm_start": str(program)})
     tasks = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from typing import Any
 from evosearch.errors import ConfigError, RunError
 from evosearch.evaluation import Job, Outcome, Plan
 from evosearch.evaluation.references import REFERENCES
-from evosearch.evolution import Absorbed, Child, Engine
+from evosearch.evolution import Absorbed, Child, Engine, Scale
 from evosearch.evolution.engine import WARM_START, Counts
 from evosearch.evolution.population import Member
 from evosearch.language.program import Statement, program_text
-from evosearch.records import Row, RunReader, RunWriter
+from evosearch.records import OutcomeReader, Row, RunReader, RunWriter
+from evosearch.records.layout import Layout
 from evosearch.search.config import Config, make_config, resolved
 from evosearch.search.made_with import made_with
 from evosearch.search.progress import Progress, Silent, View
@@ -96,17 +98,43 @@ def run_search(
         summary = run_search(load_config(Path("configs/quickstart.yaml")), Path("runs/mine"))
     """
     view, stop = view or Silent(), stop or Stop()
-    if resume:
-        writer, seconds = _resume(config, folder)
-    else:
-        writer, seconds = RunWriter.create(folder, _config_text(config)), 0.0
-    with writer:
+    with ExitStack() as stack:
+        writer, seconds = None, 0.0
+        if resume:
+            writer, seconds = _resume(config, folder)
+            stack.enter_context(writer)
+        else:
+            Layout(folder).check_free()
         view.stage("starting workers", 0, 1)
-        with make_pool(config, config.plan()) as pool:
-            view.stage("starting workers", 1, 1)
-            session = _Session(config, writer, pool, view, stop, seconds)
-            session.search()
-            return session.finish()
+        pool = stack.enter_context(make_pool(config, config.plan()))
+        view.stage("starting workers", 1, 1)
+        outcomes = writer.outcomes() if writer else None
+        baseline = outcomes.take(WARM_START) if outcomes else None
+        if baseline is None:
+            baseline = train_warm_start(config, pool, view)
+            # Nothing is written before it is clear that the search can begin.
+            writer = writer or stack.enter_context(RunWriter.create(folder, _config_text(config)))
+            writer.acknowledge(WARM_START, config.rules().seeds.pools, baseline)
+            writer.sync()
+        assert writer is not None
+        session = _Session(config, writer, pool, view, stop, seconds, baseline, outcomes or writer.outcomes())
+        session.search()
+        return session.finish()
+
+
+def train_warm_start(config: Config, pool: Pool, view: View) -> Outcome:
+    """The warm start trained with all seeds of the pools; scores are relative to it.
+
+    Raises:
+        SearchError: it does not train.
+    """
+    view.stage("training the warm start", 0, 1)
+    pools = config.rules().seeds.pools
+    pool.submit([Job(WARM_START, config.program().statements, pools)])
+    ((_, outcome),) = pool.collect(None)
+    view.stage("training the warm start", 1, 1)
+    Scale.of(pools, outcome)  # raises if it does not train
+    return outcome
 
 
 def make_pool(config: Config, plan: Plan) -> Pool:
@@ -177,18 +205,19 @@ class _Session:
     view: View
     stop: Stop
     seconds_before: float
+    baseline: Outcome
+    outcomes: OutcomeReader
     begin: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self.rules = self.config.rules()
-        self.outcomes = self.writer.outcomes()
         self.replaying = self.writer.durable_rows > 0
         self.sent: dict[int, Job] = {}
         self.last_sync = self.last_show = self.last_flush = self.begin
         self.best_written: tuple[int, float] | None = None
         self.window: deque[tuple[float, Counts]] = deque()
         warm_start = self.config.program().statements
-        self.engine = Engine(self.rules, warm_start, self._baseline(warm_start), self._record)
+        self.engine = Engine(self.rules, warm_start, self.baseline, self._record)
 
     # ------------------------------------------------------------------ the loop
 
@@ -226,19 +255,6 @@ class _Session:
         for number, outcome in results:
             self.writer.acknowledge(number, self.sent.pop(number).seeds, outcome)
             self.engine.tell(number, outcome)
-
-    def _baseline(self, warm_start: tuple[Statement, ...]) -> Outcome:
-        """The warm start trained with all seeds of the pools; scores are relative to it."""
-        recorded = self.outcomes.take(WARM_START)
-        if recorded is not None:
-            return recorded
-        self.view.stage("training the warm start", 0, 1)
-        self.pool.submit([Job(WARM_START, warm_start, self.rules.seeds.pools)])
-        ((_, outcome),) = self.pool.collect(None)
-        self.writer.acknowledge(WARM_START, self.rules.seeds.pools, outcome)
-        self.writer.sync()
-        self.view.stage("training the warm start", 1, 1)
-        return outcome
 
     def _record(self, absorbed: Absorbed) -> None:
         self.writer.add(row_of(absorbed))
