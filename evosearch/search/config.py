@@ -199,8 +199,8 @@ class VocabularyConfig(_Section):
     """The primitives that mutation may insert."""
 
     base: str = Field("paper", description="`paper` (43) or `all` (45).")
-    include: list[str] = []
-    exclude: list[str] = []
+    include: list[str] = Field([], description="Primitives to add.")
+    exclude: list[str] = Field([], description="Primitives to leave out.")
 
 
 class Config(_Section):
@@ -209,7 +209,7 @@ class Config(_Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Names the run's folder.")
     seed: Seed = Field(0, description="Of all random numbers.")
     warm_start: str = Field("adamw", description="A shipped program, a path, or a program's text.")
-    vocabulary: str | VocabularyConfig = "paper"
+    vocabulary: str | VocabularyConfig = Field("paper", description="`paper`, `all`, or the keys below.")
     tasks: list[TaskConfig] = Field(min_length=1)
     search: SearchSection
     evaluation: EvaluationSection = EvaluationSection()

@@ -148,7 +148,7 @@ def test_inspect_two_programs(run: Run) -> None:
     assert "-    wd = w * 0.01" in run("inspect", "adamw", "adam")[1]
 
 
-# ------------------------------------------------------------------------------------ search and inspect a run
+# ---------------------------------------------------------------------------- search, inspect a run
 
 
 def test_search_json_is_one_object_on_standard_output(run: Run, tiny: Path) -> None:
@@ -278,7 +278,7 @@ def test_missing_and_taken_run_folders(run: Run, tiny: Path, finished: Path) -> 
     assert code == BAD_INPUT
     assert "there is no run runs/tiny to resume" in one_line(err)
     before = sorted((p.name, p.stat().st_mtime_ns) for p in finished.rglob("*"))
-    code, out, err = run("search", str(tiny), "--out", str(finished))
+    code, _, err = run("search", str(tiny), "--out", str(finished))
     assert code == BAD_INPUT
     assert "is not empty" in err
     assert "use --resume" in err
