@@ -134,6 +134,7 @@ class Engine:
         self._outcomes: dict[int, Outcome] = {}
         self._next = 0
         self._stopped = False
+        self._run_ends = False
         self.round = self.restart = 0
         self._run_best: float
         self._begin_run(self._warm_start)

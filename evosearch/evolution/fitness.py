@@ -85,7 +85,7 @@ class Known:
     """What is known of all programs that share a hash.
 
     Attributes:
-        status: how the latest evaluation ended; None while the first is under way.
+        status: how evaluations ended, the first failure if there was one; None while the first is under way.
         fitness: the present estimate; infinite if a training failed or nothing is known yet.
         count: seeds behind the estimate.
         assigned: seeds given out, those under way included.
@@ -105,8 +105,10 @@ class Known:
         self.hurdles: tuple[tuple[float, ...], ...] = ()
 
     def learn(self, scale: Scale, seeds: Seeds, outcome: Outcome, penalty: float) -> None:
-        """Take in the outcome of one more evaluation."""
+        """Take in the outcome of one more evaluation; after a failed one nothing is learned any more."""
         first = self.status is None
+        if not (first or self.alive):
+            return
         if first and outcome.hurdles:
             self.hurdles = scale.hurdle_ratios(seeds, outcome)
         self.status = outcome.status
@@ -122,6 +124,8 @@ class Known:
             ]
         self.count += len(seeds[0])
         self.fitness = self.mean + penalty / math.sqrt(self.count)
+        if not math.isfinite(self.fitness):  # no factor got through on all of the seeds
+            self.status = Status.DIVERGED
 
     @property
     def mean(self) -> float:

@@ -62,16 +62,19 @@ class Leaders:
     def __init__(self, size: int) -> None:
         self._size = size
         self._members: dict[int, Member] = {}
+        self._bar = math.inf  # when full, only programs better than this are taken in
 
     def offer(self, member: Member) -> None:
         """Take in a program whose estimate is new or has changed."""
         key = id(member.known)
-        if key in self._members or not member.known.alive:
+        if key in self._members or not member.known.fitness < self._bar:
             return
         self._members[key] = member
         if len(self._members) > self._size:
             worst = max(self._members, key=lambda k: self._members[k].known.fitness)
             del self._members[worst]
+        if len(self._members) == self._size:
+            self._bar = max(m.known.fitness for m in self._members.values())
 
     def ranked(self) -> list[Member]:
         """Best first, by the estimates of the moment; ties to the earlier program."""

@@ -26,6 +26,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import blake2b
 from itertools import count
 from typing import NamedTuple
@@ -199,25 +200,28 @@ class AbstractExecution:
         changed = {s.target for s in statements[same:after_new]}
         changed.update([s.target for s in edit.parent[same:after_gone]])
         rest, known = statements[after_new:], edit.values[after_gone:]
-        for index, (statement, value) in enumerate(zip(rest, known, strict=True)):
-            if not changed:
-                env.update(zip([s.target for s in rest[index:]], known[index:], strict=True))
-                values += known[index:]
-                return values
+        begin = 0  # of the statements, in `rest`, that read nothing changed and are not in `env` yet
+        for index, statement in enumerate(rest):
             target = statement.target
             if changed.isdisjoint(statement.variables):
-                changed.discard(target)
-                env[target] = value
-                values.append(value)
+                if target in changed:
+                    changed.discard(target)
+                    if not changed:
+                        break
                 continue
+            env.update(zip([s.target for s in rest[begin:index]], known[begin:index], strict=True))
+            values += known[begin:index]
+            begin = index + 1
             computed = self._all((statement,), env, after_new + index)
             if isinstance(computed, Refusal):
                 return computed
-            if computed[0] is value:
+            if computed[0] is known[index]:
                 changed.discard(target)
             else:
                 changed.add(target)
             values += computed
+        env.update(zip([s.target for s in rest[begin:]], known[begin:], strict=True))
+        values += known[begin:]
         return values
 
     def _apply(self, key: Key) -> Value | str:
@@ -228,23 +232,32 @@ class AbstractExecution:
         return result
 
 
+@cache
+def _result_type(name: str, types: tuple[ValueType, ...]) -> ValueType | str:
+    return BY_NAME[name].result_type(types)
+
+
 def apply_primitive(name: str, args: tuple[Value, ...]) -> Value | str:
     """The value of one primitive applied to values, or the reason why its types do not fit."""
-    primitive = BY_NAME[name]
-    type_ = primitive.result_type(tuple(a.type for a in args))
+    type_ = _result_type(name, tuple([a.type for a in args]))
     if isinstance(type_, str):
         return type_
-    if type_ is ValueType.SCALAR and all(a.constant is not None for a in args):
-        return constant_value(fold(name, [a.constant for a in args if a.constant is not None]))
-    digests, swapped = [a.digest for a in args], [a.swapped for a in args]
-    if primitive.commutative:
-        digests.sort()
-        swapped.sort()
     depends = 0
     for a in args:
         depends |= a.depends
-    tag = name.encode()
-    return Value(type_, _digest(tag, *digests), _digest(tag, *swapped), depends)
+    if depends == 0:  # so it is a scalar: every tensor depends on an input
+        return constant_value(fold(name, [a.constant for a in args if a.constant is not None]))
+    digests = [a.digest for a in args]
+    commutative = BY_NAME[name].commutative
+    if commutative:
+        digests.sort()
+    digest = _digest(name.encode(), *digests)
+    if not depends & _STATE:
+        return Value(type_, digest, digest, depends)
+    swapped = [a.swapped for a in args]
+    if commutative:
+        swapped.sort()
+    return Value(type_, digest, _digest(name.encode(), *swapped), depends)
 
 
 def fold(name: str, numbers: Sequence[float]) -> float:
@@ -268,7 +281,8 @@ def output_refusal(env: Env) -> Refusal | None:
         if value is None:
             return Refusal(f"{name} is never defined")
         if value.type is not ValueType.TENSOR:
-            return Refusal(f"{name} must be a tensor, found a {value.type.name.lower()}")
+            noun = "leafwise value" if value.type is ValueType.LEAFWISE else "scalar"
+            return Refusal(f"{name} must be a tensor, found a {noun}")
     return None
 
 
