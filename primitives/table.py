@@ -42,6 +42,7 @@ class Primitive:
         summary: one sentence for people.
         infix: the operator it prints as, or None for a function call.
         aliases: other names that a program may use for it.
+        ieee: IEEE arithmetic defines its float32 result on scalars to the last bit, on every machine.
         commutative: f(x, y) = f(y, x).
         associative: f(f(x, y), z) = f(x, f(y, z)).
         odd: f(-x) = -f(x), in the first argument.
@@ -68,6 +69,7 @@ class Primitive:
     summary: str
     infix: str | None = None
     aliases: tuple[str, ...] = ()
+    ieee: bool = False
     commutative: bool = False
     associative: bool = False
     odd: bool = False
@@ -139,7 +141,7 @@ def _constant(name: str, number: float, ref: _Function, formula: str, summary: s
 
 TABLE: tuple[Primitive, ...] = (
     # The paper's 43: name, JAX function, NumPy reference, formula, summary, laws.
-    _unary("abs", jnp.abs, ref.absolute, "abs(x)", "Size of x.", "even idempotent nonnegative"),
+    _unary("abs", jnp.abs, ref.absolute, "abs(x)", "Size of x.", "ieee even idempotent nonnegative"),
     _unary("cos", jnp.cos, ref.cos, "cos(x)", "Cosine of x in radians.", "even"),
     _unary("sin", jnp.sin, ref.sin, "sin(x)", "Sine of x in radians.", "odd"),
     _unary("tan", jnp.tan, ref.tan, "tan(x)", "Tangent of x in radians.", "odd"),
@@ -182,19 +184,31 @@ TABLE: tuple[Primitive, ...] = (
         "log(abs(1 + x))",
         "Natural logarithm of the size of 1 + x; accurate near 0.",
     ),
-    _unary("square", kernels.square, ref.square, "x * x", "x times itself.", "even nonnegative"),
+    _unary("square", kernels.square, ref.square, "x * x", "x times itself.", "ieee even nonnegative"),
     _unary(
-        "sqrt", kernels.sqrt, ref.sqrt, "sqrt(abs(x))", "Square root of the size of x.", "even nonnegative"
+        "sqrt",
+        kernels.sqrt,
+        ref.sqrt,
+        "sqrt(abs(x))",
+        "Square root of the size of x.",
+        "ieee even nonnegative",
     ),
-    _unary("cube", kernels.cube, ref.cube, "x * x * x", "Third power of x.", "odd"),
+    _unary("cube", kernels.cube, ref.cube, "x * x * x", "Third power of x.", "ieee odd"),
     _unary("cbrt", kernels.cbrt, ref.cbrt, "cbrt(x)", "Real cube root; negative for negative x.", "odd"),
-    _unary("sign", jnp.sign, ref.sign, "sign(x)", "-1, 0 or 1.", "odd idempotent"),
+    _unary("sign", jnp.sign, ref.sign, "sign(x)", "-1, 0 or 1.", "ieee odd idempotent"),
     _unary(
-        "reciprocal", kernels.reciprocal, ref.reciprocal, "1 / x", "1 over x, unguarded.", "odd involution"
+        "reciprocal",
+        kernels.reciprocal,
+        ref.reciprocal,
+        "1 / x",
+        "1 over x, unguarded.",
+        "ieee odd involution",
     ),
-    _binary("add", "+", jnp.add, ref.add, "x + y", "Sum.", "commutative associative"),
-    _binary("subtract", "-", jnp.subtract, ref.subtract, "x - y", "Difference."),
-    _binary("multiply", "*", jnp.multiply, ref.multiply, "x * y", "Product.", "commutative associative odd"),
+    _binary("add", "+", jnp.add, ref.add, "x + y", "Sum.", "ieee commutative associative"),
+    _binary("subtract", "-", jnp.subtract, ref.subtract, "x - y", "Difference.", "ieee"),
+    _binary(
+        "multiply", "*", jnp.multiply, ref.multiply, "x * y", "Product.", "ieee commutative associative odd"
+    ),
     _binary(
         "divide",
         "/",
@@ -202,7 +216,7 @@ TABLE: tuple[Primitive, ...] = (
         ref.divide,
         "x / (y + 1e-8)",
         "Quotient; 1e-8 is added to the divisor.",
-        "odd",
+        "ieee odd",
     ),
     _binary(
         "power",
@@ -219,7 +233,7 @@ TABLE: tuple[Primitive, ...] = (
         ref.maximum,
         "maximum(x, y)",
         "The larger of the two.",
-        "commutative associative idempotent diagonal",
+        "ieee commutative associative idempotent diagonal",
     ),
     _binary(
         "minimum",
@@ -228,7 +242,7 @@ TABLE: tuple[Primitive, ...] = (
         ref.minimum,
         "minimum(x, y)",
         "The smaller of the two.",
-        "commutative associative idempotent diagonal",
+        "ieee commutative associative idempotent diagonal",
     ),
     _linear(
         "norm",
@@ -283,7 +297,7 @@ TABLE: tuple[Primitive, ...] = (
         ref.interp,
         "(1 - a) * x + a * y",
         "Weighted mean of x and y; a is the weight of y.",
-        "diagonal",
+        "ieee diagonal",
         f=kernels.interp,
         aliases=("interpolate",),
     ),
@@ -297,7 +311,7 @@ TABLE: tuple[Primitive, ...] = (
         ref.negative,
         "-x",
         "x with its sign turned.",
-        "odd involution",
+        "ieee odd involution",
         origin="released code",
     ),
     _linear(

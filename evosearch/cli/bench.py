@@ -22,6 +22,7 @@ from evosearch.language import builtin
 from evosearch.language.mutation import MutationRules
 from evosearch.language.vocabulary import vocabulary
 from evosearch.records import RunWriter
+from evosearch.runtime import rare_garbage_collection
 from evosearch.search.made_with import processor
 from evosearch.search.run import row_of
 
@@ -109,6 +110,7 @@ def bench_engine() -> dict[str, Result]:
             writer.add(row_of(absorbed))
 
         engine = Engine(rules, builtin("adamw").statements, _outcome(0.5), record)
+        rare_garbage_collection()
         begin = time.perf_counter()
         while not engine.finished:
             child = engine.ask()

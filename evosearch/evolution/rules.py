@@ -28,9 +28,12 @@ class Purpose(enum.IntEnum):
     TUNE = 2
 
 
+_PURPOSES = len(Purpose)
+
+
 def reseed(rng: random.Random, seed: int, purpose: Purpose, index: int) -> random.Random:
     """Set a generator to the start of the stream of (seed, purpose, index), and return it."""
-    rng.seed((seed * len(Purpose) + purpose) << 64 | index)
+    rng.seed((seed * _PURPOSES + purpose) << 64 | index)
     return rng
 
 

@@ -14,8 +14,7 @@ Two programs share a hash if and only if (up to collisions of a 128-bit BLAKE2b 
 6. leaving out a state slot whose incoming value can't reach `update` in any later step.
 
 Nothing else is merged. 1, 2, 5 and 6 are exact; 3 is exact up to the sign of a zero that `maximum` or
-`minimum` picks among +0 and -0; 4 is exact up to the last float32 digit, since the constant is computed in
-double precision and rounded once.
+`minimum` picks among +0 and -0; 4 is exact up to the last float32 digit (`fold`).
 
 This is the hot path of the search, so results of single statements are remembered in a bounded memo; the
 memo never changes a result.
@@ -29,6 +28,7 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
 from itertools import count
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -38,28 +38,89 @@ from primitives import BY_NAME, ValueType
 
 DIGEST_BYTES = 16
 
+_TARGET = attrgetter("target")
+_VARIABLES = attrgetter("variables")
+
 
 class Value:
     """What abstract execution knows of one value.
 
+    Type and dependencies are known at once. Digests and the numbers of constant expressions are found when
+    somebody asks for them: most statements of an evolved program are dead, and nobody asks about those.
+
     Attributes:
         type: tensor, leafwise or scalar.
-        digest: how it is computed from the inputs.
-        swapped: the same digest if the slots m and v had each other's name.
         depends: a bit for each input that it is computed from (`DEPENDS`).
-        constant: its number if it depends on no input, else None.
     """
 
-    __slots__ = ("constant", "depends", "digest", "swapped", "type")
+    __slots__ = ("_args", "_constant", "_digest", "_name", "_swapped", "depends", "type")
 
-    def __init__(
-        self, type_: ValueType, digest: bytes, swapped: bytes, depends: int, constant: float | None = None
-    ) -> None:
+    def __init__(self, type_: ValueType, depends: int, name: str, args: tuple[Value, ...]) -> None:
         self.type = type_
-        self.digest = digest
-        self.swapped = swapped
         self.depends = depends
-        self.constant = constant
+        self._name = name
+        self._args = args
+        self._digest: bytes | None = None
+        self._swapped = b""
+        self._constant = 0.0
+
+    @property
+    def digest(self) -> bytes:
+        """How it is computed from the inputs."""
+        if self._digest is None:
+            self._resolve()
+        return self._digest or b""
+
+    @property
+    def swapped(self) -> bytes:
+        """The same digest if the slots m and v had each other's name."""
+        if self._digest is None:
+            self._resolve()
+        return self._swapped
+
+    @property
+    def constant(self) -> float | None:
+        """Its float32 number if it depends on no input, else None."""
+        if self.depends:
+            return None
+        if self._digest is None:
+            self._resolve()
+        return self._constant
+
+    def _resolve(self) -> None:
+        """Find digests and numbers of this value and all it is computed from, without recursion."""
+        waiting = [self]
+        while waiting:
+            value = waiting[-1]
+            missing = [arg for arg in value._args if arg._digest is None]
+            if missing:
+                waiting += missing
+                continue
+            waiting.pop()
+            if value._digest is None:
+                value._settle()
+
+    def _settle(self) -> None:
+        """Find digest and number from those of the arguments, and forget the arguments."""
+        name, args = self._name, self._args
+        if self.depends == 0:  # so it is a scalar: every tensor depends on an input
+            self._become(fold(name, [arg._constant for arg in args]))
+            return
+        commutative = BY_NAME[name].commutative
+        digests = [arg.digest for arg in args]
+        swapped = [arg.swapped for arg in args] if self.depends & _STATE else digests
+        if commutative:
+            digests.sort()
+            swapped.sort()
+        digest = _digest(name.encode(), *digests)
+        self._swapped = digest if swapped is digests else _digest(name.encode(), *swapped)
+        self._digest, self._args = digest, ()
+
+    def _become(self, number: float) -> None:
+        """Be the constant `number`."""
+        bits = struct.pack("<f", number) if number == number else b"nan"
+        self._constant, self._args = number, ()
+        self._digest = self._swapped = _digest(b"constant", bits)
 
 
 class Refusal(NamedTuple):
@@ -102,15 +163,16 @@ def _digest(*parts: bytes) -> bytes:
 
 def _input(name: str) -> Value:
     swapped = {"m": "v", "v": "m"}.get(name, name)
-    type_ = ValueType.SCALAR if name == "lr" else ValueType.TENSOR
-    return Value(type_, _digest(b"input", name.encode()), _digest(b"input", swapped.encode()), DEPENDS[name])
+    value = Value(ValueType.SCALAR if name == "lr" else ValueType.TENSOR, DEPENDS[name], name, ())
+    value._digest, value._swapped = _digest(b"input", name.encode()), _digest(b"input", swapped.encode())
+    return value
 
 
 def constant_value(number: float) -> Value:
     """The value of a float32 constant; folded ones may be infinite or NaN."""
-    bits = struct.pack("<f", number) if number == number else b"nan"
-    digest = _digest(b"constant", bits)
-    return Value(ValueType.SCALAR, digest, digest, 0, number)
+    value = Value(ValueType.SCALAR, 0, "constant", ())
+    value._become(number)
+    return value
 
 
 Key = tuple[str, *tuple[Value, ...]]
@@ -191,36 +253,37 @@ class AbstractExecution:
         """Like `_all`, looking only at statements that read something whose value is not the parent's."""
         same, after_new, after_gone = edit.same, edit.same + edit.new, edit.same + edit.gone
         values = list(edit.values[:same])
-        env.update(zip([s.target for s in statements[:same]], values, strict=True))
+        env.update(zip(map(_TARGET, statements[:same]), values, strict=True))
         fresh = self._all(statements[same:after_new], env, same)
         if isinstance(fresh, Refusal):
             return fresh
         values += fresh
         # Names whose value may differ from what the parent had at the same place.
-        changed = {s.target for s in statements[same:after_new]}
-        changed.update([s.target for s in edit.parent[same:after_gone]])
+        changed = {*map(_TARGET, statements[same:after_new]), *map(_TARGET, edit.parent[same:after_gone])}
         rest, known = statements[after_new:], edit.values[after_gone:]
-        begin = 0  # of the statements, in `rest`, that read nothing changed and are not in `env` yet
-        for index, statement in enumerate(rest):
-            target = statement.target
-            if changed.isdisjoint(statement.variables):
-                if target in changed:
-                    changed.discard(target)
-                    if not changed:
-                        break
+        begin = 0  # of the statements in `rest` that are not in `env` yet
+        for index, unaffected in enumerate(map(changed.isdisjoint, map(_VARIABLES, rest))):
+            if unaffected:
                 continue
-            env.update(zip([s.target for s in rest[begin:index]], known[begin:index], strict=True))
+            # Statements that were passed over give their targets the values that the parent had.
+            passed = rest[begin:index]
+            changed.difference_update(map(_TARGET, passed))
+            env.update(zip(map(_TARGET, passed), known[begin:index], strict=True))
             values += known[begin:index]
-            begin = index + 1
+            begin = index
+            statement = rest[index]
+            if changed.isdisjoint(statement.variables):
+                continue
             computed = self._all((statement,), env, after_new + index)
             if isinstance(computed, Refusal):
                 return computed
+            begin = index + 1
             if computed[0] is known[index]:
-                changed.discard(target)
+                changed.discard(statement.target)
             else:
-                changed.add(target)
+                changed.add(statement.target)
             values += computed
-        env.update(zip([s.target for s in rest[begin:]], known[begin:], strict=True))
+        env.update(zip(map(_TARGET, rest[begin:]), known[begin:], strict=True))
         values += known[begin:]
         return values
 
@@ -245,29 +308,20 @@ def apply_primitive(name: str, args: tuple[Value, ...]) -> Value | str:
     depends = 0
     for a in args:
         depends |= a.depends
-    if depends == 0:  # so it is a scalar: every tensor depends on an input
-        return constant_value(fold(name, [a.constant for a in args if a.constant is not None]))
-    digests = [a.digest for a in args]
-    commutative = BY_NAME[name].commutative
-    if commutative:
-        digests.sort()
-    digest = _digest(name.encode(), *digests)
-    if not depends & _STATE:
-        return Value(type_, digest, digest, depends)
-    swapped = [a.swapped for a in args]
-    if commutative:
-        swapped.sort()
-    return Value(type_, digest, _digest(name.encode(), *swapped), depends)
+    return Value(type_, depends, name, args)
 
 
 def fold(name: str, numbers: Sequence[float]) -> float:
-    """The float32 result of a primitive on constants: computed in double precision, rounded once.
+    """The float32 result of a primitive on constants, the same on every machine.
 
-    Double precision makes the result the same on every machine: libraries differ in the last digit of a
-    double, which rounding to float32 hides.
+    What IEEE arithmetic defines to the last bit is computed in float32, as the kernels do. The rest is
+    computed in double precision and rounded once: libraries differ in the last digit of a double, which
+    rounding to float32 hides.
     """
+    primitive = BY_NAME[name]
+    convert = np.float32 if primitive.ieee else np.float64
     with np.errstate(all="ignore"):
-        exact = float(BY_NAME[name].reference(*[np.float64(n) for n in numbers]))
+        exact = float(primitive.reference(*[convert(n) for n in numbers]))
     try:
         return float32(exact)
     except OverflowError:
@@ -289,11 +343,11 @@ def output_refusal(env: Env) -> Refusal | None:
 def carried_state(update: Value, m: Value, v: Value) -> int:
     """Which slots matter from step to step: those whose incoming value can reach `update` some step later."""
     carried = update.depends & _STATE
-    for _ in range(2):
-        if carried & _M:
-            carried |= m.depends & _STATE
-        if carried & _V:
-            carried |= v.depends & _STATE
+    if carried & _M:
+        carried |= m.depends & _STATE
+    if carried & _V:
+        carried |= v.depends & _STATE
+    # If only v brought m in, there is nothing more for m to bring in: v is there already.
     return carried
 
 

@@ -206,7 +206,7 @@ def mutate(rng: random.Random, statements: Statements, rules: MutationRules) -> 
     Returns:
         The child, which may be invalid, and what was done; or None if the kind drawn can't apply here.
     """
-    draw = rng.random() * sum(weight for _, weight in rules.weights)
+    draw = rng.random() * sum([weight for _, weight in rules.weights])
     for name, weight in rules.weights:
         draw -= weight
         if draw < 0:

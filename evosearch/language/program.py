@@ -6,6 +6,7 @@ import math
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -120,6 +121,10 @@ class Program:
         return len(self.statements)
 
 
+_TEXT = attrgetter("text")
+
+
 def program_text(statements: Iterable[Statement]) -> str:
     """The text of a program: valid Python, one statement a line, ending in a newline."""
-    return "\n".join([HEADER, *["    " + s.text for s in statements], FOOTER, ""])
+    lines = "\n    ".join(map(_TEXT, statements))
+    return f"{HEADER}\n    {lines}\n{FOOTER}\n" if lines else f"{HEADER}\n{FOOTER}\n"

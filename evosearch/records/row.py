@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from evosearch.evaluation.outcome import Outcome
@@ -11,8 +10,7 @@ Seeds = tuple[tuple[int, ...], ...]
 """The seeds that a job trained with [task][seed]."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One program that the search generated.
 
     Attributes:

@@ -6,6 +6,7 @@ Unknown keys are errors that name the nearest known one. Paths are resolved agai
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -22,6 +23,7 @@ from evosearch.search.yaml_file import Document, parse_value, read_yaml
 from proxy_tasks import TaskError
 
 Count = Annotated[int, Field(ge=1, strict=True)]
+PoolSize = Annotated[int, Field(ge=1, le=100_000, strict=True)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -45,7 +47,7 @@ class TaskConfig(_Section):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str = Field(description="A row of `evosearch tasks`.")
-    seeds: Count | list[Seed] = Field(1, description="Pool of seeds: a list, or how many.")
+    seeds: PoolSize | list[Seed] = Field(1, description="Pool of seeds: a list, or how many.")
     schedule: ScheduleConfig = Field(ScheduleConfig(), description="Of the learning rate.")
 
     @field_validator("seeds")
@@ -151,9 +153,7 @@ class SeedsConfig(_Section):
     )
     start: Count = Field(1, description="Seeds of a new candidate (fresh, accumulating).")
     most: Count | None = Field(None, description="Most seeds (accumulating); by default the whole pool.")
-    penalty: float = Field(
-        0.0, ge=0, description="n seeds are scored penalty / sqrt(n) worse (accumulating)."
-    )
+    penalty: Weight = Field(0.0, description="n seeds are scored penalty / sqrt(n) worse (accumulating).")
 
 
 class HurdlesConfig(_Section):
@@ -161,7 +161,7 @@ class HurdlesConfig(_Section):
 
     at: list[Share] = Field([0.25, 0.5], min_length=1, description="After which shares of the steps.")
     quantile: float = Field(0.9, ge=0, le=1, description="Of the population's running losses there.")
-    slack: float = Field(0.05, ge=0, description="The threshold is that quantile times 1 + slack.")
+    slack: Weight = Field(0.05, description="The threshold is that quantile times 1 + slack.")
 
 
 class EvaluationSection(_Section):
@@ -265,6 +265,7 @@ class Config(_Section):
         section, seeds, hurdles = self.search, self.evaluation.seeds, self.evaluation.hurdles
         pools = tuple(task.pool for task in self.tasks)
         mutation, restarts = section.mutation, section.restarts
+        constants_only = section.method == "constants"
         per_run = restarts.programs
         runs = restarts.rounds * restarts.runs
         if per_run is None and runs > 1 and section.budget.programs is not None:
@@ -276,7 +277,9 @@ class Config(_Section):
             tournament=section.tournament,
             lag=section.lag,
             mutation=MutationRules(
-                weights=(
+                weights=(("modify", 1.0),)
+                if constants_only
+                else (
                     ("insert", mutation.insert),
                     ("modify", mutation.modify),
                     ("delete", mutation.delete),
@@ -284,7 +287,7 @@ class Config(_Section):
                 primitives=self.primitives(),
                 max_statements=mutation.max_statements,
                 constants=ConstantRules(**mutation.constants.model_dump()),
-                constants_only=section.method == "constants",
+                constants_only=constants_only,
             ),
             restarts=Restarts(restarts.rounds, restarts.runs, per_run, restarts.patience),
             budget=Budget(section.budget.programs, section.budget.evaluations, section.budget.steps),
@@ -308,8 +311,9 @@ def find_program(name: str) -> Program:
         return parse(name)
     if name in builtin_names():
         return builtin(name)
-    if Path(name).is_file():
-        return read_program(Path(name))
+    with suppress(OSError):  # such as a name that is too long
+        if Path(name).is_file():
+            return read_program(Path(name))
     known = ", ".join(builtin_names())
     raise ProgramError(
         f"{name!r} is neither a file nor a shipped program{nearest(name, builtin_names())} (shipped: {known})"
@@ -398,7 +402,7 @@ def _message(error: ValidationError, document: Document, source: str) -> str:
     found = problem["input"]
     shown = "" if isinstance(found, dict | list | BaseModel) else f", found {found!r}"
     if problem["type"] == "literal_error":
-        text += nearest(str(found), [part.strip(" '") for part in text.split("'")[1::2]])
+        shown += nearest(str(found), text.split("'")[1::2])
     return f"{where}: {key + ': ' if key else ''}{text}{shown}"
 
 
@@ -452,7 +456,7 @@ def _override(data: Any, text: str) -> None:
 def _step(place: Any, part: str, text: str) -> Any:
     if isinstance(place, dict):
         return place[part]
-    if isinstance(place, list) and part.isdigit() and int(part) < len(place):
+    if isinstance(place, list) and part.isdecimal() and int(part) < len(place):
         return place[int(part)]
     raise ConfigError(f"--set {text}: there is nothing at {part!r}")
 

@@ -26,7 +26,10 @@ def made_with(config: Config) -> dict[str, Any]:
         "processor": processor(),
         "device": jax.default_backend(),
         "vocabulary": vocabulary_fingerprint(config.primitives()),
-        "data": {task.name: task.plan().build().data().fingerprint for task in config.tasks},
+        "data": {
+            f"tasks.{index}": task.plan().build().data().fingerprint
+            for index, task in enumerate(config.tasks)
+        },
     }
 
 

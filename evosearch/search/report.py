@@ -74,11 +74,21 @@ class Standing:
 
 @dataclass
 class Bench:
-    """What the work after a search needs: workers, the plan's facts, and somebody to show progress to."""
+    """What the work after a search needs.
+
+    Attributes:
+        pool: workers.
+        pools: for each task the search's own seeds.
+        factors: learning-rate factors of the plan.
+        units: for each task what the warm start reaches; tuning counts metrics in these.
+        seed: of the search.
+        view: who is shown the progress.
+    """
 
     pool: Pool
     pools: Seeds
     factors: tuple[float, ...]
+    units: tuple[float, ...]
     seed: int
     view: View
 
@@ -111,8 +121,8 @@ def tune(bench: Bench, reference: Reference, settings: int) -> Tuned:
     lows, highs = (np.log([r[side] for r in reference.ranges.values()]) for side in (0, 1))
     best, best_score = (lows + highs) / 2, math.inf
     left = settings
-    for share, spread in STAGES:
-        count = min(left, max(1, round(share * settings)))
+    for stage, (share, spread) in enumerate(STAGES, start=1):
+        count = left if stage == len(STAGES) else min(left, max(1, round(share * settings)))
         left -= count
         points = [_point(rng, lows, highs, best, spread) for _ in range(count)]
         jobs = [
@@ -120,7 +130,7 @@ def tune(bench: Bench, reference: Reference, settings: int) -> Tuned:
             for n, point in enumerate(points)
         ]
         for point, outcome in zip(points, bench.evaluate(f"tuning {reference.name}", jobs), strict=True):
-            score = _mean_metric(outcome)
+            score = _mean_metric(outcome, bench.units)
             if score < best_score:
                 best, best_score = point, score
     return Tuned(reference.name, tuple(np.exp(best).tolist()))
@@ -135,11 +145,13 @@ def _point(rng: random.Random, lows: Point, highs: Point, centre: Point, spread:
     return clipped
 
 
-def _mean_metric(outcome: Outcome) -> float:
-    """For tuning one setting against another: mean over tasks of the best factor's mean metric."""
+def _mean_metric(outcome: Outcome, units: Sequence[float]) -> float:
+    """For tuning one setting against another: mean over tasks of the best factor's mean metric, in units."""
     if not outcome.ok:
         return math.inf
-    return float(np.mean([_means(task)[best_factor(task)] for task in outcome.metrics]))
+    return float(
+        np.mean([_means(t)[best_factor(t)] / unit for t, unit in zip(outcome.metrics, units, strict=True)])
+    )
 
 
 def _means(task: tuple[tuple[float, ...], ...]) -> NDArray[np.float64]:
@@ -189,11 +201,14 @@ def _chosen(outcome: Outcome, factors: Sequence[int], task: int) -> float:
 def _scores(
     outcomes: Sequence[Outcome], factors: Sequence[int], base: Sequence[Outcome], base_factors: Sequence[int]
 ) -> NDArray[np.float64]:
-    """One score for each outcome: the metric itself on one task, relative to the warm start's on several."""
+    """One score for each outcome: the metric itself on one task, relative to the warm start's on several.
+
+    The warm start's is its mean over the seeds that it got through.
+    """
     tasks = range(len(factors))
     if len(tasks) == 1:
         return np.array([_chosen(o, factors, 0) for o in outcomes])
-    units = [float(np.mean([_chosen(o, base_factors, t) for o in base])) for t in tasks]
+    units = [np.mean([_chosen(o, base_factors, t) for o in base if o.ok] or [math.nan]) for t in tasks]
     return np.array([np.mean([_chosen(o, factors, t) / units[t] for t in tasks]) for o in outcomes])
 
 

@@ -19,6 +19,7 @@ from evosearch.evolution.population import Member
 from evosearch.language.program import Statement, program_text
 from evosearch.records import OutcomeReader, Row, RunReader, RunWriter
 from evosearch.records.layout import Layout
+from evosearch.runtime import rare_garbage_collection
 from evosearch.search.config import Config, make_config, resolved
 from evosearch.search.made_with import made_with
 from evosearch.search.progress import Progress, Silent, View
@@ -118,6 +119,7 @@ def run_search(
             writer.sync()
         assert writer is not None
         session = _Session(config, writer, pool, view, stop, seconds, baseline, outcomes or writer.outcomes())
+        rare_garbage_collection()
         session.search()
         return session.finish()
 
@@ -211,7 +213,7 @@ class _Session:
 
     def __post_init__(self) -> None:
         self.rules = self.config.rules()
-        self.replaying = self.writer.durable_rows > 0
+        self.replaying = self.writer.durable_rows + self.outcomes.buffered > 0
         self.sent: dict[int, Job] = {}
         self.last_sync = self.last_show = self.last_flush = self.begin
         self.best_written: tuple[int, float] | None = None
@@ -270,11 +272,11 @@ class _Session:
             self.last_show = now
         if now - self.last_flush >= FLUSH_SECONDS:
             self.writer.flush()
-            self._write_best()
-            self.writer.write_summary(self._summary(now).to_json())
+            self._write_state(self._summary(now))
             self.last_flush = now
         minutes = self.config.search.budget.minutes
-        if self.stop.requested or (minutes is not None and self._seconds(now) >= 60 * minutes):
+        spent = minutes is not None and self._seconds(now) >= 60 * minutes
+        if self.stop.requested or (spent and not self.replaying):
             self.engine.stop()
 
     # ------------------------------------------------------------------ what is shown
@@ -348,6 +350,12 @@ class _Session:
     def _factors(self, member: Member) -> tuple[float, ...]:
         return tuple(self.config.evaluation.lr_factors[f] for f in member.known.best_factors)
 
+    def _write_state(self, summary: Summary) -> None:
+        """Write `best.py` and `summary.json`, unless this session still repeats what the record tells."""
+        if self.engine.counts.generated >= self.writer.durable_rows:
+            self._write_best()
+            self.writer.write_summary(summary.to_json())
+
     def _write_best(self) -> None:
         best = self.engine.best()
         state = (best.id, best.known.fitness)
@@ -366,13 +374,13 @@ class _Session:
     def finish(self) -> Summary:
         """Write the record's end, and compare the best program if the search came to its end."""
         now = time.monotonic()
-        self._write_best()
+        stopped = self.stop.requested
+        self._write_state(self._summary(now))
         self.view.progress(self._progress(now))
-        standings: tuple[Standing, ...] = ()
-        if not self.stop.requested:
-            standings = tuple(self._compare())
-        summary = self._summary(now, standings, finished=not self.stop.requested)
-        self.writer.write_summary(summary.to_json())
+        if stopped:
+            return self._summary(now)
+        summary = self._summary(now, tuple(self._compare()), finished=True)
+        self._write_state(summary)
         return summary
 
     def _compare(self) -> list[Standing]:
@@ -381,6 +389,7 @@ class _Session:
             self.pool,
             self.rules.seeds.pools,
             tuple(self.config.evaluation.lr_factors),
+            tuple(sum(task.values()) / len(task) for task in self.engine.scale.metrics),
             self.rules.seed,
             self.view,
         )

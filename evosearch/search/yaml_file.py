@@ -50,7 +50,7 @@ def parse_yaml(text: str, source: str) -> Document:
         line = mark.line + 1 if mark else 1
         raise ConfigError(f"{source}:{line}: this is not YAML: {error.problem}") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError(f"{source}: this is not YAML: {error}") from error
+        raise ConfigError(f"{source}: this is not YAML: {' '.join(str(error).split())}") from error
     return Document(data, reader.lines if node is not None else {})
 
 
@@ -62,6 +62,9 @@ def parse_value(text: str) -> Any:
 def dump_yaml(data: Any) -> str:
     """YAML text of plain data, keys in the given order, programs as blocks of lines."""
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+_PLAIN = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 
 
 class _Reader:
@@ -81,6 +84,8 @@ class _Reader:
                 f"{self.source}:{line}: expected at most {MAX_NODES} values (aliases count each time)"
             )
         self.lines[path] = line
+        if not isinstance(node, yaml.ScalarNode) and node.tag not in _PLAIN:
+            raise ConfigError(f"{self.source}:{line}: expected no tag, found {node.tag!r}")
         if isinstance(node, yaml.SequenceNode):
             return [self.read(child, (*path, index)) for index, child in enumerate(node.value)]
         if isinstance(node, yaml.MappingNode):

@@ -1,0 +1,406 @@
+"""Workers as Ray actors: processes that live as long as the pool, on this machine or on a cluster.
+
+How work flows: the driver keeps two batches of jobs at each actor, so that an actor never waits for the
+driver, and gets one message of outcomes for each batch. How many jobs make a batch follows from the seconds
+that jobs were measured to take (`pace`); it changes no result.
+
+How faults are told apart: when an actor dies or takes too long, it is killed and replaced, and the batch that
+it was working on is tried again one job at a time, each alone on an actor. There a job's guilt is certain: if
+it takes too long it is `TIMED_OUT`, if it keeps taking its actor down it is `WORKER_LOST`, and the others of
+its batch get the outcome they deserve.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import math
+import os
+import time
+import warnings
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+import ray
+import ray._private.worker as ray_worker
+from ray._private import ray_constants
+from ray.exceptions import RayError, RayTaskError
+
+from evosearch.errors import ConfigError, SearchError
+from evosearch.evaluation import Evaluator, Job, Outcome, Plan, Status, Tuned
+from evosearch.runtime import ENVIRONMENT
+from evosearch.workers.pace import BATCH_SECONDS, Pace
+from evosearch.workers.pool import MakeEvaluator, first_line
+from evosearch.workers.worker import Failure, Worker
+
+COMPILE_SECONDS = 120.0
+"""What a batch may take on top of its limit if its actor may have to compile first."""
+
+START_SECONDS = 300.0
+"""How long the pool waits for its first worker."""
+
+START_ATTEMPTS = 3
+"""How many actors in a row may die before they are ready."""
+
+OBJECT_STORE_BYTES = 80 * 2**20
+"""Close to the least that Ray takes; programs and outcomes do not go through it."""
+
+
+# ---------------------------------------------------------------- at the driver
+
+
+@dataclass(eq=False)
+class _Work:
+    """A job, and how many actors died while they had it."""
+
+    job: Job
+    deaths: int = 0
+
+
+@dataclass(eq=False)
+class _Batch:
+    """A message to an actor: work, or the order to start (no work).
+
+    Attributes:
+        ref: where Ray will put the answer.
+        work: what was sent.
+        limit: seconds that it may take.
+        steady: whether it tells how long jobs take, nothing had to be compiled first.
+        alone: whether the actor has this one job and nothing else.
+    """
+
+    ref: Any
+    work: Sequence[_Work]
+    limit: float
+    steady: bool = False
+    alone: bool = False
+
+
+@dataclass(eq=False)
+class _Member:
+    """An actor as the driver sees it.
+
+    Attributes:
+        actor: Ray's handle.
+        sent: batches on the way, the one it works on first.
+        since: when the first of them became the first.
+        ready: whether its evaluator is built.
+        compiled: what it has compiled already, see `_compiles`.
+    """
+
+    actor: Any
+    sent: deque[_Batch]
+    since: float
+    ready: bool = False
+    compiled: set[object] = field(default_factory=set)
+
+    @property
+    def overdue(self) -> float:
+        """When its present batch has taken too long."""
+        return self.since + self.sent[0].limit if self.sent else math.inf
+
+
+class RayPool:
+    """Workers as Ray actors; see `Pool`.
+
+    If Ray is initialised in this process already, that Ray is used, and left running by `close`.
+
+    Args:
+        plan: what jobs are evaluated on.
+        count: how many workers; "auto" for one for each CPU, of this machine or of the cluster.
+        address: None for Ray on this machine only; "auto" or "host:port" joins a cluster.
+        timeout: seconds that one candidate may take.
+        retries: how many times a job that was on a dying worker is tried again before it is `WORKER_LOST`.
+        evaluator: builds the evaluator of a worker; a function that workers can import.
+
+    Raises:
+        ConfigError: no cluster at the address, or a count below 1.
+        TaskError, SearchError: as in `Pool.collect`.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        count: int | Literal["auto"] = "auto",
+        address: str | None = None,
+        timeout: float = 600.0,
+        retries: int = 2,
+        evaluator: MakeEvaluator = Evaluator,
+    ) -> None:
+        if count != "auto" and count < 1:
+            raise ConfigError(f"workers.count: expected auto, or a number from 1, found {count}")
+        self._plan, self._evaluator = plan, evaluator
+        self._timeout, self._retries = timeout, retries
+        self._waiting: deque[_Work] = deque()
+        self._suspects: deque[_Work] = deque()
+        self._finished: list[tuple[int, Outcome]] = []
+        self._members: list[_Member] = []
+        self._pace = Pace()
+        self._failed_starts = 0
+        self._open = True
+        self._own_ray = not ray.is_initialized()
+        atexit.register(self.close)
+        try:
+            if self._own_ray:
+                _initialise(address, count)
+            self._size = _cpus() if count == "auto" else int(count)
+            self._members = [self._recruit() for _ in range(self._size)]
+            self._await_first()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def size(self) -> int:
+        """See `Pool.size`."""
+        return self._size
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """See `Pool.submit`."""
+        self._check_open()
+        self._waiting.extend(_Work(job) for job in jobs)
+        self._dispatch(ahead=1)
+
+    def collect(self, timeout: float | None = None) -> list[tuple[int, Outcome]]:
+        """See `Pool.collect`."""
+        self._check_open()
+        end = math.inf if timeout is None else time.monotonic() + timeout
+        while True:
+            self._advance()
+            left = end - time.monotonic()
+            if self._finished or left <= 0 or not self._under_way():
+                break
+            self._wait(left)
+        finished, self._finished = self._finished, []
+        return finished
+
+    def close(self) -> None:
+        """See `Pool.close`."""
+        if not self._open:
+            return
+        self._open = False
+        atexit.unregister(self.close)
+        members, self._members = self._members, []
+        try:
+            if ray.is_initialized():
+                for member in members:
+                    ray.kill(member.actor)
+        finally:
+            if self._own_ray:
+                ray.shutdown()
+                ray_worker.print_to_stdstream = _PRINT
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # ------------------------------------------------------------ waiting
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise RuntimeError("this pool is closed")
+
+    def _under_way(self) -> bool:
+        work = any(batch.work for member in self._members for batch in member.sent)
+        return work or bool(self._waiting or self._suspects)
+
+    def _await_first(self) -> None:
+        end = time.monotonic() + START_SECONDS
+        while not any(member.ready for member in self._members):
+            if time.monotonic() > end:
+                raise SearchError(
+                    f"no worker was ready within {START_SECONDS:.0f} s: expected {self._size} free CPUs in "
+                    f"Ray, which has {_cpus()} in all; ask for fewer workers, or free some CPUs"
+                )
+            self._wait(end - time.monotonic())
+            self._advance()
+
+    def _wait(self, seconds: float) -> None:
+        """Until an actor answers or is overdue, or the time is up."""
+        heads = [member.sent[0].ref for member in self._members if member.sent]
+        overdue = min(member.overdue for member in self._members) - time.monotonic()
+        # A bound, because Ray takes no infinity, and so that Ctrl-C never waits long.
+        ray.wait(heads, num_returns=1, timeout=max(0.0, min(seconds, overdue, 60.0)))
+
+    def _advance(self) -> None:
+        """Take what has come in, replace who is overdue, and hand out work; never waits."""
+        self._take_answers()
+        now = time.monotonic()
+        for member in [member for member in self._members if member.overdue < now]:
+            self._replace(member, Status.TIMED_OUT)
+        self._dispatch()
+
+    # ------------------------------------------------------------ to the actors
+
+    def _recruit(self) -> _Member:
+        """A new actor that builds its evaluator."""
+        options = _ACTOR.options(runtime_env={"env_vars": _environment(os.environ)})
+        actor: Any = options.remote()
+        start = _Batch(actor.start.remote(self._plan, self._evaluator), (), math.inf)
+        return _Member(actor, deque([start]), time.monotonic())
+
+    def _dispatch(self, ahead: int | None = None) -> None:
+        """Give each actor up to `ahead` batches, all actors evenly; suspects go to idle actors, alone."""
+        for level in range(ahead or self._pace.ahead):
+            for member in self._members:
+                if not member.ready or len(member.sent) != level or any(b.alone for b in member.sent):
+                    continue
+                if level == 0 and self._suspects:
+                    self._send(member, [self._suspects.popleft()], alone=True)
+                elif self._waiting:
+                    size = self._pace.batch(len(self._waiting), self._size)
+                    self._send(member, [self._waiting.popleft() for _ in range(size)])
+
+    def _send(self, member: _Member, work: Sequence[_Work], alone: bool = False) -> None:
+        jobs = [each.job for each in work]
+        # Little more than for a single job: a batch is expected to be far quicker, and if it isn't, no job
+        # is judged before it had its full time alone.
+        limit = min(self._timeout * len(jobs), self._timeout + 10 * BATCH_SECONDS)
+        steady = all(_compiles(job) in member.compiled for job in jobs)
+        member.compiled.update(_compiles(job) for job in jobs)
+        if not member.sent:
+            member.since = time.monotonic()
+        ref = member.actor.run.remote(jobs)
+        member.sent.append(_Batch(ref, work, limit if steady else limit + COMPILE_SECONDS, steady, alone))
+
+    # ------------------------------------------------------------ from the actors
+
+    def _take_answers(self) -> None:
+        while heads := {member.sent[0].ref: member for member in self._members if member.sent}:
+            ready, _ = ray.wait(list(heads), num_returns=len(heads), timeout=0)
+            if not ready:
+                return
+            for ref in ready:
+                self._take(heads[ref])
+
+    def _take(self, member: _Member) -> None:
+        """Take the answer to an actor's first batch."""
+        batch = member.sent[0]
+        try:
+            answer = ray.get(batch.ref)
+        except RayTaskError as error:  # the method was not even called
+            raise SearchError(
+                f"a worker could not read what it was sent: {first_line(error.cause)}; is the same evosearch "
+                "installed on every machine of the cluster?"
+            ) from error
+        except RayError as error:
+            self._replace(member, Status.WORKER_LOST, error)
+            return
+        member.sent.popleft()
+        member.since = time.monotonic()
+        if isinstance(answer, Failure):
+            raise answer.error()
+        if not member.ready:
+            member.ready = True
+            self._failed_starts = 0
+            return
+        if batch.steady:
+            self._pace.observe(answer)
+        self._finished += [(work.job.id, outcome) for work, outcome in zip(batch.work, answer, strict=True)]
+
+    def _replace(self, member: _Member, status: Status, error: Exception | None = None) -> None:
+        """Put a new actor in the place of one that died or is to die, and judge what it was working on."""
+        ray.kill(member.actor)
+        _LOG.info("a worker is replaced: %s", first_line(error or status.value))
+        if not member.ready:
+            self._failed_starts += 1
+            if self._failed_starts >= START_ATTEMPTS:
+                raise SearchError(f"workers die while they start: {first_line(error)}") from error
+        batch, *behind = member.sent
+        self._waiting.extendleft(work for later in reversed(behind) for work in reversed(later.work))
+        for work in batch.work:
+            work.deaths += status is Status.WORKER_LOST
+            timed_out = status is Status.TIMED_OUT and len(batch.work) == 1
+            if timed_out or (batch.alone and work.deaths > self._retries):
+                self._finished.append((work.job.id, Outcome(status)))
+            else:
+                self._suspects.append(work)
+        self._members[self._members.index(member)] = self._recruit()
+
+
+def _compiles(job: Job) -> object:
+    """What an evaluator has to compile before this job, if it has not yet."""
+    return job.split, job.candidate.name if isinstance(job.candidate, Tuned) else None
+
+
+# ---------------------------------------------------------------- Ray itself
+
+_ACTOR = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(Worker)
+
+
+_PRINT = ray_worker.print_to_stdstream
+_LOG = logging.getLogger(__name__)
+
+
+def _cpus() -> int:
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return max(1, int(resources.get("CPU", 0)))
+
+
+def _environment(user: Mapping[str, str]) -> dict[str, str]:
+    """The environment of an actor: one thread each; the user's XLA flags are kept."""
+    flags, ours = user.get("XLA_FLAGS", ""), ENVIRONMENT["XLA_FLAGS"]
+    return {**ENVIRONMENT, "XLA_FLAGS": flags if ours in flags else f"{flags} {ours}".strip()}
+
+
+def _initialise(address: str | None, count: int | Literal["auto"]) -> None:
+    """Start Ray on this machine, or join a cluster."""
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    # Even so Ray 2.60 prints on standard output what its daemons think of each worker that dies.
+    ray_worker.print_to_stdstream = lambda *_, **__: None
+    with warnings.catch_warnings():
+        # Ray starts its processes with a fork and an exec at once, which JAX's threads don't mind.
+        warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+        if address is None:
+            _start(count, quiet)
+        else:
+            _join(address, quiet)
+
+
+def _start(count: int | Literal["auto"], quiet: dict[str, Any]) -> None:
+    with _local_only():
+        ray.init(
+            "local",
+            num_cpus=None if count == "auto" else count,
+            num_gpus=0,
+            include_dashboard=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            _node_ip_address="127.0.0.1",
+            **quiet,
+        )
+
+
+def _join(address: str, quiet: dict[str, Any]) -> None:
+    try:
+        ray.init(address, **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"workers.address: expected a running Ray cluster, found none at {address!r} ({error}); start "
+            "one with `ray start --head`, or leave the address empty to work on this machine"
+        ) from error
+
+
+@contextmanager
+def _local_only() -> Iterator[None]:
+    """While a local Ray starts: no usage statistics, and no socket that other machines can reach.
+
+    Ray 2.60 turns the node address 127.0.0.1 into the machine's own and then listens on every interface,
+    except where it thinks that clusters are not supported, as on macOS.
+    """
+    clusters = ray_constants.ENABLE_RAY_CLUSTER
+    statistics = os.environ.get("RAY_USAGE_STATS_ENABLED")
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = clusters
+        if statistics is None:
+            del os.environ["RAY_USAGE_STATS_ENABLED"]
+        else:
+            os.environ["RAY_USAGE_STATS_ENABLED"] = statistics

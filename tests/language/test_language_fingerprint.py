@@ -1,0 +1,149 @@
+"""The behavioural fingerprint: equal where programs compute the same, different where they do not."""
+
+import random
+from collections import defaultdict
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from evosearch.language import Constant, Statement, analyze, builtin, builtin_names, parse
+from evosearch.language.abstract import live_statements
+from evosearch.language.fingerprint import fingerprint, run_statements
+from evosearch.language.mutation import Statements
+from tests.strategies import programs, small_program, trying
+
+
+def lines(*texts: str) -> Statements:
+    body = "".join(f"    {text}\n" for text in texts)
+    return parse(f"def train(w, g, m, v, lr):\n{body}    return update, m, v\n").statements
+
+
+SAME = {
+    "x + x, 2 x": (("update = g + g",), ("update = g * 2",)),
+    "interp written out": (
+        ("m = interp(g, m, 0.9)", "update = m * lr"),
+        ("a = 1 - 0.9", "a = g * a", "b = 0.9 * m", "m = a + b", "update = m * lr"),
+    ),
+    "double negation": (("update = g * lr",), ("t = negative(g)", "t = negative(t)", "update = t * lr")),
+    "a - b, a + -b": (("update = g - w",), ("t = negative(w)", "update = g + t")),
+    "x * x, square": (("update = g * g",), ("update = square(g)",)),
+    "square under a root": (("t = square(g)", "update = sqrt(t)"), ("update = abs(g)",)),
+    "adding what cancels": (("update = sign(g)",), ("t = m - m", "t = t + g", "update = sign(t)")),
+    "maximum with itself": (("update = g * lr",), ("t = maximum(g, g)", "update = t * lr")),
+    "sum of products": (
+        ("a = g * w", "b = g * m", "update = a + b", "m = sign(g)"),
+        ("t = w + m", "update = g * t", "m = sign(g)"),
+    ),
+    "slots swapped": (
+        ("m = m + g", "update = m / v", "v = v + w"),
+        ("v = v + g", "update = v / m", "m = m + w"),
+    ),
+    "the sign of zero": (("update = g * 0.0",), ("update = g * -0.0",)),
+    "constant computed": (("t = cos(0.5)", "update = g * t"), ("update = g * 0.87758255",)),
+    "state without effect": (
+        ("m = interp(g, m, 0.0)", "update = m * lr"),
+        ("m = g * 1", "update = g * lr"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("one", "other"), SAME.values(), ids=SAME)
+def test_equal_in_meaning(one, other):
+    assert fingerprint(lines(*one)) == fingerprint(lines(*other))
+
+
+DIFFERENT = {
+    "sign of a sum of two": (("update = sign(g)",), ("update = sign(w)",)),
+    "constants in the seventh digit": (("update = g * 0.9",), ("update = g * 0.9000001",)),
+    "step size": (("update = g * 0.1",), ("update = g * 0.2",)),
+    "with the schedule and without": (("update = g * lr",), ("update = g * 1",)),
+    "clip": (("update = g * lr",), ("t = clip(g, 1)", "update = t * lr")),
+    "norm of an array and of the whole": (
+        ("t = norm(g)", "update = g / t"),
+        ("t = global_norm(g)", "update = g / t"),
+    ),
+    "norm and rms": (("t = norm(g)", "update = g / t"), ("t = rms(g)", "update = g / t")),
+    "state of the last step only": (("update = g + m", "m = sign(g)"), ("update = g + m", "m = m + g")),
+    "only for small gradients": (
+        ("update = abs(g)",),
+        ("t = abs(g)", "update = maximum(t, 1e-5)"),
+    ),
+    "only for large gradients": (
+        ("update = abs(g)",),
+        ("t = abs(g)", "update = minimum(t, 100)"),
+    ),
+    "near zero": (
+        ("update = g * 1",),
+        ("t = square(g)", "t = 1e-10 + t", "update = g / t"),
+    ),
+    "NaN": (("update = arcsin(g)",), ("t = clip(g, 1)", "update = arcsin(t)")),
+}
+
+
+@pytest.mark.parametrize(("one", "other"), DIFFERENT.values(), ids=DIFFERENT)
+def test_different_in_meaning(one, other):
+    assert fingerprint(lines(*one)) != fingerprint(lines(*other))
+
+
+def test_shipped_programs_differ_except_for_program4_and_program8():
+    prints = {name: fingerprint(builtin(name).statements) for name in builtin_names()}
+    equal = {pair for pair in combinations(sorted(prints), 2) if prints[pair[0]] == prints[pair[1]]}
+    assert equal == {("program4", "program8")}
+    assert {len(p) for p in prints.values()} == {16}
+
+
+def test_equal_whenever_the_canonical_hash_is_equal():
+    groups = defaultdict(set)
+    for seed in range(4_000):
+        statements = small_program(random.Random(seed))
+        groups[analyze(statements).hash].add(live_statements(statements))
+    pairs = 0
+    for group in groups.values():
+        if len(group) > 1:
+            assert len({fingerprint(statements) for statements in group}) == 1, group
+            pairs += len(group) - 1
+    assert pairs > 200
+
+
+@trying(60)
+@given(programs())
+def test_dead_code_and_names_of_slots_do_not_matter(program):
+    swap = {"m": "v", "v": "m"}
+    swapped = tuple(
+        Statement(
+            swap.get(s.target, s.target),
+            s.primitive,
+            tuple(swap.get(a, a) if isinstance(a, str) else a for a in s.args),
+        )
+        for s in program.statements
+    )
+    prints = [fingerprint(s) for s in (program.statements, live_statements(program.statements), swapped)]
+    assert prints[0] == prints[1] == prints[2]
+
+
+def test_it_is_a_pure_function():
+    """Neither the global generator nor what was asked before has an influence."""
+    statements = builtin("program8").statements
+    first = fingerprint(statements)
+    np.random.seed(1)  # noqa: NPY002
+    fingerprint(builtin("adamw").statements)
+    assert fingerprint(statements) == first
+
+
+def test_run_statements():
+    env = {"g": (np.array([3.0, -4.0]),), "m": (np.zeros(2),), "lr": np.float64(0.5)}
+    after = run_statements(
+        (
+            Statement("n", "global_norm", ("g",)),
+            Statement("g", "divide", ("g", "n")),
+            Statement("m", "interp", ("g", "m", Constant(0.25))),
+        ),
+        env,
+    )
+    assert after["n"] == 5
+    np.testing.assert_allclose(after["g"][0], [0.6, -0.8], rtol=1e-8)
+    np.testing.assert_allclose(after["m"][0], [0.45, -0.6], rtol=1e-8)
+    assert set(env) == {"g", "m", "lr"}, "what was given is not changed"
+    assert env["g"][0].tolist() == [3.0, -4.0]
