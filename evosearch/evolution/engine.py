@@ -294,18 +294,19 @@ class Engine:
             statements, mutation, judged, invalid = self._mutate_valid(rng, parent)
         known, hit = self._look_up(judged.hash, statements)
         request = self._request(number, judged.hash, known)
+        whose = WARM_START if parent is None else parent.id
         return Child(
-            id=number,
-            parent=WARM_START if parent is None else parent.id,
-            round=self.round,
-            restart=self.restart,
-            mutation=mutation,
-            invalid=invalid,
-            statements=statements,
-            judged=judged,
-            known=known,
-            cache_hit=hit,
-            request=request,
+            number,
+            whose,
+            self.round,
+            self.restart,
+            mutation,
+            invalid,
+            statements,
+            judged,
+            known,
+            hit,
+            request,
         )
 
     def _mutate_valid(self, rng: random.Random, parent: Member) -> tuple[Statements, Mutation, Judged, int]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ from evosearch.language.program import INPUTS, Argument, Constant, Statement
 from primitives import BY_NAME
 
 Statements = tuple[Statement, ...]
+
+_TARGET = attrgetter("target")
 
 MAX_MAGNITUDE = 1e30
 """Constants stay below this, so that no chain of mutations overflows float32."""
@@ -92,7 +95,7 @@ def pick(rng: random.Random, count: int) -> int:
 
 def variables_before(statements: Sequence[Statement], position: int) -> list[str]:
     """The names that a statement at `position` may read: inputs and the targets of earlier statements."""
-    return list(dict.fromkeys([*INPUTS, *[s.target for s in statements[:position]]]))
+    return list(dict.fromkeys([*INPUTS, *map(_TARGET, statements[:position])]))
 
 
 def new_constant(rng: random.Random, rules: ConstantRules) -> Constant:
@@ -129,7 +132,7 @@ def random_statement(
     variables = variables_before(statements, position)
     primitive = rules.primitives[pick(rng, len(rules.primitives))]
     args = tuple(random_argument(rng, variables, rules.constants) for _ in range(BY_NAME[primitive].arity))
-    names = list(dict.fromkeys([*INPUTS, *[s.target for s in statements], "update"]))
+    names = list(dict.fromkeys([*INPUTS, *map(_TARGET, statements), "update"]))
     target = new_name(names) if rng.random() < 0.5 else names[pick(rng, len(names))]
     return Statement(target, primitive, args)
 

@@ -16,6 +16,7 @@ import atexit
 import logging
 import math
 import os
+import socket
 import time
 import warnings
 from collections import deque
@@ -41,6 +42,9 @@ COMPILE_SECONDS = 120.0
 
 START_SECONDS = 300.0
 """How long the pool waits for its first worker."""
+
+CONNECT_SECONDS = 10.0
+"""How long a cluster may take to answer."""
 
 START_ATTEMPTS = 3
 """How many actors in a row may die before they are ready."""
@@ -377,11 +381,16 @@ def _start(count: int | Literal["auto"], quiet: dict[str, Any]) -> None:
 
 def _join(address: str, quiet: dict[str, Any]) -> None:
     try:
+        if address != "auto":
+            # Ray itself goes on trying for more than ten minutes where nobody listens.
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
         ray.init(address, **quiet)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise ConfigError(
-            f"workers.address: expected a running Ray cluster, found none at {address!r} ({error}); start "
-            "one with `ray start --head`, or leave the address empty to work on this machine"
+            f"workers.address: expected auto, or the host:port of a running Ray cluster, found {address!r} "
+            f"({first_line(error)}); start one with `ray start --head`, or leave the address empty to work on "
+            "this machine alone"
         ) from error
 
 
