@@ -23,6 +23,8 @@ from evosearch.search.yaml_file import Document, parse_value, read_yaml
 from proxy_tasks import TaskError
 
 Count = Annotated[int, Field(ge=1, strict=True)]
+Many = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
+"""A count of things that are kept in memory."""
 PoolSize = Annotated[int, Field(ge=1, le=100_000, strict=True)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -132,11 +134,11 @@ class SearchSection(_Section):
     method: Literal["evolution", "constants", "random"] = Field(
         "evolution", description="`constants` tunes the warm start's constants; `random` draws programs."
     )
-    population: Count = Field(200, description="Programs alive.")
-    tournament: Count = Field(
+    population: Many = Field(200, description="Programs alive.")
+    tournament: Many = Field(
         2, description="Programs drawn, the best of whom is the parent; 1: no selection."
     )
-    lag: Count = Field(
+    lag: Many = Field(
         128, description="Child k is bred from the population after children up to k - lag: 1 is sequential."
     )
     mutation: MutationConfig = MutationConfig()
@@ -151,8 +153,8 @@ class SeedsConfig(_Section):
     policy: Literal["fixed", "fresh", "accumulating"] = Field(
         "fixed", description="All of the pool; some drawn for each; or one more each time it is bred again."
     )
-    start: Count = Field(1, description="Seeds of a new candidate (fresh, accumulating).")
-    most: Count | None = Field(None, description="Most seeds (accumulating); by default the whole pool.")
+    start: Many = Field(1, description="Seeds of a new candidate (fresh, accumulating).")
+    most: Many | None = Field(None, description="Most seeds (accumulating); by default the whole pool.")
     penalty: Weight = Field(0.0, description="n seeds are scored penalty / sqrt(n) worse (accumulating).")
 
 
@@ -183,7 +185,7 @@ class WorkersConfig(_Section):
     """Who computes."""
 
     backend: Literal["ray", "in_process"] = Field("ray", description="`in_process` is for debugging.")
-    count: Count | Literal["auto"] = Field("auto", description="Workers; auto is one for each core.")
+    count: Many | Literal["auto"] = Field("auto", description="Workers; auto is one for each core.")
     address: str | None = Field(None, description="A Ray cluster to join; by default a local one.")
 
 
@@ -191,8 +193,8 @@ class ReportSection(_Section):
     """What happens after the search: references tuned on the same seeds, and everyone on fresh seeds."""
 
     references: bool = Field(True, strict=True, description="Whether to tune AdamW and Lion.")
-    settings: Count = Field(200, description="Settings tried for each reference.")
-    seeds: int = Field(16, ge=2, strict=True, description="Fresh seeds for the final comparison.")
+    settings: Many = Field(200, description="Settings tried for each reference.")
+    seeds: int = Field(16, ge=2, le=100_000, strict=True, description="Fresh seeds for the final comparison.")
 
 
 class VocabularyConfig(_Section):

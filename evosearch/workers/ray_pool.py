@@ -389,8 +389,8 @@ def _join(address: str, quiet: dict[str, Any]) -> None:
     except (OSError, RuntimeError, ValueError) as error:
         raise ConfigError(
             f"workers.address: expected auto, or the host:port of a running Ray cluster, found {address!r} "
-            f"({first_line(error)}); start one with `ray start --head`, or leave the address empty to work on "
-            "this machine alone"
+            f"({first_line(error)}); start one with `ray start --head` (where it asks for a token, set "
+            "RAY_AUTH_MODE=token), or leave the address empty to work on this machine alone"
         ) from error
 
 
