@@ -66,8 +66,11 @@ class Leaders:
 
     def offer(self, member: Member) -> None:
         """Take in a program whose estimate is new or has changed."""
-        key = id(member.known)
-        if key in self._members or not member.known.fitness < self._bar:
+        key, fitness = id(member.known), member.known.fitness
+        if key in self._members:
+            self._bar = max(self._bar, fitness)  # it may have worsened
+            return
+        if not fitness < self._bar:
             return
         self._members[key] = member
         if len(self._members) > self._size:

@@ -116,7 +116,7 @@ class RayPool:
         plan: what jobs are evaluated on.
         count: how many workers; "auto" for one for each CPU, of this machine or of the cluster.
         address: None for Ray on this machine only; "auto" or "host:port" joins a cluster.
-        timeout: seconds that one candidate may take.
+        timeout: seconds that one candidate may take, with the compiled way its compilation included.
         retries: how many times a job that was on a dying worker is tried again before it is `WORKER_LOST`.
         evaluator: builds the evaluator of a worker; a function that workers can import.
 
@@ -335,8 +335,6 @@ def _compiles(job: Job) -> object:
 # ---------------------------------------------------------------- Ray itself
 
 _ACTOR = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0)(Worker)
-
-
 _PRINT = ray_worker.print_to_stdstream
 _LOG = logging.getLogger(__name__)
 
