@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 import statistics
 import tempfile
 import time
@@ -18,8 +20,8 @@ from evosearch.errors import EvosearchError, nearest
 from evosearch.evaluation import Evaluator, Job, Outcome, Plan, Status, TaskPlan
 from evosearch.evolution import Absorbed, Budget, Engine, HurdleRules, Restarts, Rules, SeedRules
 from evosearch.evolution.engine import Child
-from evosearch.language import builtin
-from evosearch.language.mutation import MutationRules
+from evosearch.language import AbstractExecution, Judged, builtin
+from evosearch.language.mutation import MutationRules, Statements, mutate
 from evosearch.language.vocabulary import vocabulary
 from evosearch.records import RunWriter
 from evosearch.runtime import rare_garbage_collection
@@ -30,6 +32,8 @@ PROGRAMS = ("adamw", "lion", "program8")
 TASKS = ("char_mlp", "digits_mlp")
 ROUNDS = 15
 ENGINE_PROGRAMS = 100_000
+LEAK_CANDIDATES = 20_000
+COMPILATION = "/jax/core/compile/backend_compile_duration"
 
 Result = dict[str, Any]
 """ours, other (None where there is no alternative), ratio ours / other, unit, what the other is."""
@@ -139,10 +143,59 @@ def _score(child: Child) -> float:
     return 1.0 - 0.9 * luck**20
 
 
+def bench_leaks() -> dict[str, Result]:
+    """What many candidates leave behind in a worker: compilations and memory."""
+    compilations: list[str] = []
+
+    def count(event: str, duration_secs: float, **_: str | int) -> None:  # noqa: ARG001
+        if event == COMPILATION:
+            compilations.append(event)
+
+    evaluator = Evaluator(Plan((TaskPlan("digits_mlp", (("steps", 10),)),)))
+    rules = MutationRules((("insert", 1.0), ("modify", 1.0), ("delete", 1.0)), vocabulary("paper"))
+    rng, abstract = random.Random(0), AbstractExecution(memo_limit=1_000)  # its memo is no worker's
+    statements = builtin("adamw").statements
+    memory = {}
+    for number in range(LEAK_CANDIDATES + 1):
+        evaluator.evaluate(Job(number, statements, ((0,),)))
+        if number == 0:
+            jax.monitoring.register_event_duration_secs_listener(count)
+        if number in (LEAK_CANDIDATES // 20, LEAK_CANDIDATES):
+            memory[number] = _resident_megabytes()
+        statements = _other_program(rng, abstract, rules, statements)
+    jax.monitoring.unregister_event_duration_listener(count)
+    first, last = memory.values()
+    note = f"{LEAK_CANDIDATES:,} candidates after the first"
+    return {
+        "leaks/compilations": _result(len(compilations), None, "compilations", note),
+        "leaks/memory": _result(
+            last - first, None, "MB", f"from candidate {min(memory):,} on, of {first:.0f} MB"
+        ),
+    }
+
+
+def _other_program(
+    rng: random.Random, abstract: AbstractExecution, rules: MutationRules, statements: Statements
+) -> Statements:
+    """A valid program some mutations away."""
+    steps = 0
+    while steps < 5:
+        changed = mutate(rng, statements, rules)
+        if changed is not None and isinstance(abstract.judge(changed[0]), Judged):
+            statements, steps = changed[0], steps + 1
+    return statements
+
+
+def _resident_megabytes() -> float:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
 PARTS: Mapping[str, Callable[[], dict[str, Result]]] = {
     "step": bench_step,
     "candidate": bench_candidate,
     "engine": bench_engine,
+    "leaks": bench_leaks,
 }
 
 

@@ -94,7 +94,9 @@ def make_parser() -> argparse.ArgumentParser:
         "measure speed side by side with the alternatives, in one run",
         "evosearch bench step engine",
     )
-    bench.add_argument("parts", metavar="PART", nargs="*", help="step, candidate, engine (default: all)")
+    bench.add_argument(
+        "parts", metavar="PART", nargs="*", help="step, candidate, engine, leaks (default: all)"
+    )
     _add_json(bench)
     bench.set_defaults(run=_run_bench)
     return parser
