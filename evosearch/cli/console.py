@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
@@ -51,14 +51,14 @@ def _strict(data: Any) -> Any:
 
 def make_table(
     title: str, columns: Sequence[str], rows: Iterable[Iterable[RenderableType]], left: int = 1
-) -> Table:
-    """A table whose first `left` columns are texts and whose others are numbers, set to the right."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+) -> RenderableType:
+    """A title and a table whose first `left` columns are texts; its others are numbers, set to the right."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for place, name in enumerate(columns):
         table.add_column(name, justify="left" if place < left else "right", overflow="fold")
     for row in rows:
         table.add_row(*row)
-    return table
+    return Group(Text(title, "bold"), table)  # a title of the table's own is wrapped to the table's width
 
 
 def program_syntax(text: str) -> Syntax:

@@ -135,7 +135,9 @@ def test_a_job_that_hangs_is_timed_out_alone(pool: RayPool, folder: Path) -> Non
     outcomes = all_of(pool, jobs)
     assert {id_ for id_, o in outcomes.items() if not o.ok} == {307}
     assert outcomes[307].status is Status.TIMED_OUT
-    assert not any(psutil.pid_exists(pid) for pid in processes(folder, 307))
+    pids = processes(folder, 307)
+    assert pids
+    assert wait_until(lambda: not any(psutil.pid_exists(pid) for pid in pids))
 
 
 def test_without_retries_no_innocent_job_is_lost(folder: Path) -> None:
