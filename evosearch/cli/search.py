@@ -143,12 +143,15 @@ def verdicts(standings: Sequence[Standing]) -> list[str]:
     """What the comparison says, in words: against each other contender."""
     best, *others = standings
     lines = []
+    if best.failed:
+        lines.append(f"The best program failed on {best.failed} of the fresh seeds: it is not robust.")
     for other in others:
         own = "better" if best.own < other.own else "not better"
         text = f"Against {other.name}: {own} on the search's own seeds"
         if other.interval is not None:
             low, high = other.interval
             sure = "better" if high < 0 else "worse" if low > 0 else "no different within the interval"
-            text += f"; on fresh seeds {sure}"
+            where = "those fresh seeds on which both train" if best.failed or other.failed else "fresh seeds"
+            text += f"; on {where} {sure}"
         lines.append(text + ".")
     return lines
