@@ -25,7 +25,8 @@ from evosearch.cli.console import (
 from evosearch.cli.curves import Curves, curves, draw_curves
 from evosearch.cli.find import Found, find
 from evosearch.errors import EvosearchError
-from evosearch.language import Analysis, Program, analyze, program_text
+from evosearch.language import Analysis, Program, analyze, parse, program_text
+from evosearch.language.abstract import live_statements
 from evosearch.language.fingerprint import fingerprint
 from evosearch.language.library import builtin_names, builtin_summary
 from evosearch.records import RunReader
@@ -59,7 +60,7 @@ def inspect_command(what: Sequence[str], top: int, plot: str | None, as_json: bo
 def program_facts(found: Found) -> dict[str, Any]:
     """What abstract execution says of a program, as plain data."""
     program, analysis = found.program, analyze(found.program.statements)
-    live = [s for s, flag in zip(program.statements, analysis.live, strict=True) if flag]
+    live = live_statements(program.statements)
     refusal = analysis.refusal
     return {
         "program": found.name,
@@ -222,8 +223,7 @@ def _show_run(console: Console, run: RunReader, top: int) -> None:
     if not best:
         console.print("No program of this run has trained to the end yet.")
         return
-    analysis = analyze(_statements(best[0].text))
-    live = program_text(s for s, f in zip(_statements(best[0].text), analysis.live, strict=True) if f)
+    live = program_text(live_statements(parse(best[0].text).statements))
     panel = Panel(
         program_syntax(live),
         title=f"live statements of program {best[0].id}",
@@ -231,12 +231,6 @@ def _show_run(console: Console, run: RunReader, top: int) -> None:
         border_style="green",
     )
     console.print(panel)
-
-
-def _statements(text: str) -> Any:
-    from evosearch.language import parse
-
-    return parse(text).statements
 
 
 def curves_table(names: Sequence[str], all_curves: Sequence[Curves]) -> RenderableType:

@@ -94,9 +94,10 @@ def _clean_stop(stop: Stop, console: Console) -> Iterator[None]:
 
 def show_summary(console: Console, summary: Summary) -> None:
     """Print what came out: the best program, and how it compares."""
-    title = "best program" if summary.best_id < 0 else f"best program: {summary.run}:{summary.best_id}"
+    name = "the warm start" if summary.best_id < 0 else f"{summary.run}:{summary.best_id}"
+    title = f"best program, {name}, its live statements"
     panel = Panel(
-        program_syntax(summary.best_text), title=Text(title), title_align="left", border_style="green"
+        program_syntax(summary.best_live_text), title=Text(title), title_align="left", border_style="green"
     )
     console.print(panel)
     hits = summary.cache_hits / max(1, summary.programs)

@@ -24,7 +24,7 @@ class Progress:
         warm_start_score: lower is better.
         best_score: the best estimate so far.
         best_id: which program has it.
-        best_text: that program.
+        best_text: its live statements, as a program.
         round: which round of restarts.
         restart: which run of that round.
     """

@@ -16,6 +16,7 @@ from evosearch.evaluation.references import REFERENCES
 from evosearch.evolution import Absorbed, Child, Engine, Scale
 from evosearch.evolution.engine import WARM_START, Counts
 from evosearch.evolution.population import Member
+from evosearch.language.abstract import live_statements
 from evosearch.language.program import Statement, program_text
 from evosearch.records import OutcomeReader, Row, RunReader, RunWriter
 from evosearch.records.layout import Layout
@@ -57,6 +58,7 @@ class Summary:
         best_id: the best program, by the search's own score; -1 for the warm start.
         best_score: its score.
         best_text: the program, its learning-rate factor written into it.
+        best_live_text: the same without the statements that nothing depends on.
         standings: the final comparison, the best program first; empty if there was none.
     """
 
@@ -71,12 +73,13 @@ class Summary:
     best_id: int
     best_score: float
     best_text: str
+    best_live_text: str
     standings: tuple[Standing, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; `best` is an object of its own, and numbers that are not finite are null."""
         data: dict[str, Any] = _finite(asdict(self))
-        best = {key: data.pop(f"best_{key}") for key in ("id", "score", "text")}
+        best = {key: data.pop(f"best_{key}") for key in ("id", "score", "text", "live_text")}
         return {**data, "best": best}
 
 
@@ -322,7 +325,7 @@ class _Session:
             warm_start_score=engine.warm_start.known.fitness,
             best_score=best.known.fitness,
             best_id=best.id,
-            best_text=program_text(best.statements),
+            best_text=program_text(live_statements(best.statements)),
             round=engine.round,
             restart=engine.restart,
         )
@@ -340,12 +343,13 @@ class _Session:
             warm_start_score=self.engine.warm_start.known.fitness,
             best_id=best.id,
             best_score=best.known.fitness,
-            best_text=self._text(best),
+            best_text=self._text(best.statements, best),
+            best_live_text=self._text(live_statements(best.statements), best),
             standings=standings,
         )
 
-    def _text(self, member: Member) -> str:
-        return program_text(with_factor(member.statements, self._factors(member)))
+    def _text(self, statements: tuple[Statement, ...], member: Member) -> str:
+        return program_text(with_factor(statements, self._factors(member)))
 
     def _factors(self, member: Member) -> tuple[float, ...]:
         return tuple(self.config.evaluation.lr_factors[f] for f in member.known.best_factors)
@@ -366,7 +370,7 @@ class _Session:
         self.writer.write_best(
             f"# Program {best.id} of the run {self.config.name}: score {best.known.fitness:.6g} "
             f"(seeds: {best.known.count}), warm start {self.engine.warm_start.known.fitness:.6g}.\n"
-            f"# Learning-rate factor of each task: {factors}.\n" + self._text(best)
+            f"# Learning-rate factor of each task: {factors}.\n" + self._text(best.statements, best)
         )
 
     # ------------------------------------------------------------------ the end

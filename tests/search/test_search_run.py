@@ -154,7 +154,13 @@ def test_the_summary_and_the_best_program(tmp_path: Path, fake: None) -> None:
     best = mine
     written = json.loads((tmp_path / "run" / "summary.json").read_text(), parse_constant=refuse)
     assert written == json.loads(json.dumps(summary.to_json()))
-    assert written["best"] == {"id": best.id, "score": best.score, "text": summary.best_text}
+    assert written["best"] == {
+        "id": best.id,
+        "score": best.score,
+        "text": summary.best_text,
+        "live_text": summary.best_live_text,
+    }
+    assert analyze(parse(summary.best_live_text).statements).hash == best.hash.hex()
     assert {"run", "programs", "evaluated", "cache_hits", "seconds", "warm_start_score", "best"} <= set(
         written
     )
@@ -177,7 +183,7 @@ def test_the_summary_and_the_best_program(tmp_path: Path, fake: None) -> None:
 
 
 def test_summaries_without_a_finite_number_are_json(tmp_path: Path) -> None:
-    summary = Summary("r", True, 1, 1, 0, 5, 1.0, 2.0, -1, math.inf, "text")
+    summary = Summary("r", True, 1, 1, 0, 5, 1.0, 2.0, -1, math.inf, "text", "live")
     assert json.loads(json.dumps(summary.to_json(), allow_nan=False))["best"]["score"] is None
 
 
