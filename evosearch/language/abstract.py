@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
-from itertools import count
+from itertools import chain, count
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -193,6 +193,21 @@ class Env(dict[Argument, Value]):
 INITIAL = Env({name: _input(name) for name in INPUTS})
 
 
+Outputs = tuple[Value | None, Value, Value]
+"""The values of update, m and v at the end; m and v are inputs, so they always have one."""
+
+
+class _Executed(NamedTuple):
+    """The value of each statement's target right after it, and the outputs."""
+
+    values: list[Value]
+    outputs: Outputs
+
+
+def _undefined(missing: KeyError, index: int) -> Refusal:
+    return Refusal(f"{missing.args[0]} is used before it is defined", index)
+
+
 class AbstractExecution:
     """Abstract execution with a bounded memo of single statements.
 
@@ -212,80 +227,86 @@ class AbstractExecution:
             statements: the program.
             edit: what is known from a valid parent; it saves time and never changes the result.
         """
-        env = Env(INITIAL)
-        values = self._all(statements, env, 0) if edit is None else self._changed(statements, env, edit)
-        if isinstance(values, Refusal):
-            return values
-        refusal = output_refusal(env)
+        found = self._all(statements) if edit is None else self._changed(statements, edit)
+        if isinstance(found, Refusal):
+            return found
+        refusal = output_refusal(found.outputs)
         if refusal is not None:
             return refusal
-        update, m, v = env["update"], env["m"], env["v"]
+        update, m, v = found.outputs
+        assert update is not None
         carried = carried_state(update, m, v)
         digest = canonical_hash(update, m, v, carried)
-        return Judged(digest, count_live(statements, carried), tuple(values))
+        return Judged(digest, count_live(statements, carried), tuple(found.values))
 
-    def _all(self, statements: Sequence[Statement], env: Env, first: int) -> list[Value] | Refusal:
-        """Execute statements that stand from index `first` on; `env` is brought up to date."""
-        memo = self._memo
+    def _all(self, statements: Sequence[Statement]) -> _Executed | Refusal:
+        """Execute every statement."""
+        env = Env(INITIAL)
         values: list[Value] = []
-        try:
-            for statement in statements:
-                args = statement.args
-                key: Key
-                if len(args) == 2:
-                    key = (statement.primitive, env[args[0]], env[args[1]])
-                elif len(args) == 1:
-                    key = (statement.primitive, env[args[0]])
-                else:
-                    key = (statement.primitive, *[env[a] for a in args])
-                value = memo.get(key)
-                if value is None:
-                    value = self._apply(key)
-                if isinstance(value, str):
-                    return Refusal(value, first + len(values))
-                env[statement.target] = value
-                values.append(value)
-        except KeyError as missing:
-            return Refusal(f"{missing.args[0]} is used before it is defined", first + len(values))
-        return values
+        for index, statement in enumerate(statements):
+            try:
+                value = self._value(statement.primitive, [env[a] for a in statement.args])
+            except KeyError as missing:
+                return _undefined(missing, index)
+            if isinstance(value, str):
+                return Refusal(value, index)
+            env[statement.target] = value
+            values.append(value)
+        return _Executed(values, (env.get("update"), env["m"], env["v"]))
 
-    def _changed(self, statements: Sequence[Statement], env: Env, edit: Edit) -> list[Value] | Refusal:
-        """Like `_all`, looking only at statements that read something whose value is not the parent's."""
+    def _changed(self, statements: Sequence[Statement], edit: Edit) -> _Executed | Refusal:
+        """Like `_all`, looking only at statements that read something whose value is not the parent's.
+
+        Few values are looked up, so no table of variables is kept: a variable's value before a statement is
+        that of the last statement before it with this target.
+        """
         same, after_new, after_gone = edit.same, edit.same + edit.new, edit.same + edit.gone
-        values = list(edit.values[:same])
-        env.update(zip(map(_TARGET, statements[:same]), values, strict=True))
-        fresh = self._all(statements[same:after_new], env, same)
-        if isinstance(fresh, Refusal):
-            return fresh
-        values += fresh
+        size = len(statements)
+        values = [*edit.values[:same], *edit.values[:1] * edit.new, *edit.values[after_gone:]]
+        backwards = [*map(_TARGET, reversed(statements))]
+
+        def read(argument: Argument, index: int) -> Value:
+            if isinstance(argument, Constant):
+                return INITIAL[argument]
+            try:
+                return values[size - 1 - backwards.index(argument, size - index)]
+            except ValueError:
+                return INITIAL[argument]
+
         # Names whose value may differ from what the parent had at the same place.
         changed = {*map(_TARGET, statements[same:after_new]), *map(_TARGET, edit.parent[same:after_gone])}
-        rest, known = statements[after_new:], edit.values[after_gone:]
-        begin = 0  # of the statements in `rest` that are not in `env` yet
-        for index, unaffected in enumerate(map(changed.isdisjoint, map(_VARIABLES, rest))):
+        begin = after_new  # of the statements that were passed over since the last one looked at
+        untouched = map(changed.isdisjoint, map(_VARIABLES, statements[after_new:]))
+        for index, unaffected in enumerate(chain((False,) * edit.new, untouched), same):
             if unaffected:
                 continue
-            # Statements that were passed over give their targets the values that the parent had.
-            passed = rest[begin:index]
-            changed.difference_update(map(_TARGET, passed))
-            env.update(zip(map(_TARGET, passed), known[begin:index], strict=True))
-            values += known[begin:index]
-            begin = index
-            statement = rest[index]
-            if changed.isdisjoint(statement.variables):
-                continue
-            computed = self._all((statement,), env, after_new + index)
-            if isinstance(computed, Refusal):
-                return computed
-            begin = index + 1
-            if computed[0] is known[index]:
-                changed.discard(statement.target)
-            else:
-                changed.add(statement.target)
-            values += computed
-        env.update(zip(map(_TARGET, rest[begin:]), known[begin:], strict=True))
-        values += known[begin:]
-        return values
+            statement = statements[index]
+            if index >= after_new:
+                # Statements that were passed over give their targets the values that the parent had.
+                changed.difference_update(map(_TARGET, statements[begin:index]))
+                begin = index
+                if changed.isdisjoint(statement.variables):
+                    continue
+                begin = index + 1
+            try:
+                value = self._value(statement.primitive, [read(a, index) for a in statement.args])
+            except KeyError as missing:
+                return _undefined(missing, index)
+            if isinstance(value, str):
+                return Refusal(value, index)
+            if index >= after_new:
+                if value is values[index]:
+                    changed.discard(statement.target)
+                else:
+                    changed.add(statement.target)
+            values[index] = value
+        update = read("update", size) if "update" in backwards else None
+        return _Executed(values, (update, read("m", size), read("v", size)))
+
+    def _value(self, primitive: str, args: list[Value]) -> Value | str:
+        key: Key = (primitive, *args)
+        value = self._memo.get(key)
+        return self._apply(key) if value is None else value
 
     def _apply(self, key: Key) -> Value | str:
         result = apply_primitive(key[0], key[1:])
@@ -328,10 +349,9 @@ def fold(name: str, numbers: Sequence[float]) -> float:
         return float("inf") if exact > 0 else float("-inf")
 
 
-def output_refusal(env: Env) -> Refusal | None:
+def output_refusal(outputs: Outputs) -> Refusal | None:
     """Why the outputs are invalid, or None: each must be a tensor."""
-    for name in OUTPUTS:
-        value = env.get(name)
+    for name, value in zip(OUTPUTS, outputs, strict=True):
         if value is None:
             return Refusal(f"{name} is never defined")
         if value.type is not ValueType.TENSOR:
@@ -436,7 +456,7 @@ def analyze(statements: Sequence[Statement]) -> Analysis:
             break
         env[statement.target] = result
         values.append(result)
-    refusal = refusal or output_refusal(env)
+    refusal = refusal or output_refusal((env.get("update"), env["m"], env["v"]))
     if refusal is not None:
         return Analysis(refusal, "", tuple(values), (False,) * len(statements), (), ())
     update, m, v = (env[name] for name in OUTPUTS)
