@@ -120,7 +120,7 @@ def _write(path: Path, table: pa.Table, about: dict[str, Any]) -> None:
         sink,
         row_group_size=ROWS_PER_GROUP,
         compression="zstd",
-        compression_level=3,
+        compression_level=1,
         use_dictionary=[name for name in table.column_names if name in _REPEATED],
         data_page_size=1 << 23,
         write_page_checksum=True,
@@ -135,7 +135,8 @@ def _table(columns: Sequence[Sequence[Any]], schema: pa.Schema) -> pa.Table:
 
 def rows_table(rows: Sequence[Row]) -> pa.Table:
     """Rows as a table."""
-    return _table([[getattr(row, name) for row in rows] for name in CANDIDATES.names], CANDIDATES)
+    columns = list(zip(*rows, strict=True)) or [()] * len(Row._fields)
+    return _table(columns, CANDIDATES)
 
 
 def evaluations_table(evaluations: Sequence[Evaluation]) -> pa.Table:
