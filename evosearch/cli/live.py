@@ -130,7 +130,9 @@ class LiveView:
 def stage_bar(name: str, done: int, total: int) -> RenderableType:
     """One line with a progress bar."""
     grid = Table.grid(padding=(0, 1))
-    grid.add_row(name, ProgressBar(total=total, completed=done, width=40), f"{done} of {total}")
+    grid.add_row(
+        name, ProgressBar(total=total, completed=done, width=40, complete_style="cyan"), f"{done} of {total}"
+    )
     return grid
 
 
@@ -139,7 +141,7 @@ def search_panel(progress: Progress, curve: list[float]) -> Panel:
     bar = Table.grid(padding=(0, 1))
     state = "replaying the record" if progress.replayed else f"{time_left(progress)} left"
     bar.add_row(
-        ProgressBar(total=1.0, completed=progress.share, width=48),
+        ProgressBar(total=1.0, completed=progress.share, width=40, complete_style="cyan"),
         Text(f"{percent(progress.share)}  {duration(progress.seconds)} gone, {state}", style="dim"),
     )
     facts = Table.grid(padding=(0, 3))
@@ -148,8 +150,8 @@ def search_panel(progress: Progress, curve: list[float]) -> Panel:
     facts.add_row(
         _fact("programs", f"{progress.generated:,}", f"{progress.programs_per_second:,.0f}/s"),
         _fact("evaluated", f"{progress.evaluated:,}", f"{progress.evaluations_per_second:,.0f}/s"),
-        _fact("cache hits", percent(progress.cache_hits), "lately"),
-        _fact("redundant", percent(progress.redundancy), "lately"),
+        _fact("cache hits", percent(progress.cache_hits)),
+        _fact("redundant", percent(progress.redundancy)),
     )
     scores = Text.assemble(
         ("score  ", "dim"),
@@ -172,8 +174,8 @@ def search_panel(progress: Progress, curve: list[float]) -> Panel:
     )
 
 
-def _fact(name: str, value: str, more: str) -> Text:
-    return Text.assemble((f"{name} ", "dim"), (value, "bold"), (f" {more}", "dim"))
+def _fact(name: str, value: str, more: str = "") -> Text:
+    return Text.assemble((f"{name} ", "dim"), (value, "bold"), (f" {more}" if more else "", "dim"))
 
 
 def make_view(as_json: bool) -> LiveView | LineView:

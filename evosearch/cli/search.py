@@ -108,6 +108,9 @@ def show_summary(console: Console, summary: Summary) -> None:
     )
     if summary.standings:
         console.print(standings_table(summary.standings))
+        for standing in summary.standings:
+            if standing.hyperparameters:
+                console.print(Text(settings_line(standing), "dim"))
         for line in verdicts(summary.standings):
             console.print(line)
     console.print(
@@ -133,11 +136,19 @@ def standings_table(standings: Sequence[Standing]) -> RenderableType:
                 fresh + (f" ({s.failed} failed)" if s.failed else ""),
                 "" if s.difference is None else f"{s.difference:+.3g}",
                 "" if s.interval is None else f"[{s.interval[0]:+.3g}, {s.interval[1]:+.3g}]",
-                Text(", ".join(f"{k}={v:.3g}" for k, v in s.hyperparameters.items()), "dim"),
             ]
         )
-    columns = ["", "tried", "own seeds", "fresh seeds", "best - this", "95 % interval", "tuned to"]
+    columns = ["", "tried", "own seeds", "fresh seeds", "best - this", "95 % interval"]
     return make_table("Scores, lower is better; fresh seeds are scored on the report split", columns, rows)
+
+
+def settings_line(standing: Standing) -> str:
+    """What a reference was tuned to; betas as people write them."""
+    settings = [
+        f"{name.removeprefix('one_minus_')} {1 - value if name.startswith('one_minus_') else value:.3g}"
+        for name, value in standing.hyperparameters.items()
+    ]
+    return f"{standing.name}: {', '.join(settings)}"
 
 
 def verdicts(standings: Sequence[Standing]) -> list[str]:

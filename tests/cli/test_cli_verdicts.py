@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from evosearch.cli.search import verdicts
+from evosearch.cli.search import settings_line, verdicts
 from evosearch.search.report import Standing
 
 BEST = Standing("best program", 9, {}, (1.0,), 2.0, 2.1, 0.01, None, None, 0)
@@ -36,3 +36,8 @@ def test_failures_are_not_hidden() -> None:
 def test_too_few_seeds_for_an_interval() -> None:
     (line,) = verdicts([BEST, replace(OTHER, difference=None, interval=None)])
     assert line == "Against adamw, tuned: better on the search's own seeds."
+
+
+def test_settings_are_told_as_people_write_them() -> None:
+    tuned = replace(OTHER, hyperparameters={"lr": 0.05, "decay": 0.01, "one_minus_b1": 0.1})
+    assert settings_line(tuned) == "adamw, tuned: lr 0.05, decay 0.01, b1 0.9"
