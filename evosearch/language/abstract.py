@@ -219,6 +219,7 @@ class AbstractExecution:
     def __init__(self, memo_limit: int = 200_000) -> None:
         self._memo: dict[Key, Value | str] = {}
         self._memo_limit = memo_limit
+        self._hashes: dict[Outputs, tuple[bytes, int]] = {}
 
     def judge(self, statements: Sequence[Statement], edit: Edit | None = None) -> Judged | Refusal:
         """Validity, canonical hash and number of live statements; the hot path of the search.
@@ -230,14 +231,24 @@ class AbstractExecution:
         found = self._all(statements) if edit is None else self._changed(statements, edit)
         if isinstance(found, Refusal):
             return found
-        refusal = output_refusal(found.outputs)
-        if refusal is not None:
-            return refusal
-        update, m, v = found.outputs
+        known = self._hashes.get(found.outputs)
+        if known is None:
+            refusal = output_refusal(found.outputs)
+            if refusal is not None:
+                return refusal
+            known = self._hash(found.outputs)
+        digest, carried = known
+        return Judged(digest, count_live(statements, carried), tuple(found.values))
+
+    def _hash(self, outputs: Outputs) -> tuple[bytes, int]:
+        """The canonical hash and the carried state; most mutations change neither, so they are remembered."""
+        update, m, v = outputs
         assert update is not None
         carried = carried_state(update, m, v)
-        digest = canonical_hash(update, m, v, carried)
-        return Judged(digest, count_live(statements, carried), tuple(found.values))
+        if len(self._hashes) >= self._memo_limit:
+            self._hashes.clear()
+        known = self._hashes[outputs] = (canonical_hash(update, m, v, carried), carried)
+        return known
 
     def _all(self, statements: Sequence[Statement]) -> _Executed | Refusal:
         """Execute every statement."""
