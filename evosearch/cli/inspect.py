@@ -91,9 +91,10 @@ def _inspect_program(console: Console, found: Found, as_json: bool) -> int:
         console.print(Text.assemble(("invalid: ", "bold red"), where, analysis.refusal.reason))
         return 0
     state = " and ".join(analysis.state) or "nothing"
+    verb = "are" if len(analysis.state) > 1 else "is"
     console.print(
         f"{facts['live_statements']} of {facts['statements']} statements are live; "
-        f"{state} is carried from step to step; hash {facts['hash']}"
+        f"{state} {verb} carried from step to step; hash {facts['hash']}"
     )
     return 0
 
