@@ -4,7 +4,8 @@ EvosearchError                a mistake someone can mend; commands print it as o
 ├── ProgramError              a program's text can't be read: file, line, column, what was expected
 ├── ConfigError               a YAML key or value is wrong: where, what was found, what was expected
 ├── RunError                  a run folder is missing, taken, damaged, in use, or made by another version
-└── SearchError               the search can't go on: the warm start doesn't train, no valid child exists
+├── SearchError               the search can't go on: the warm start doesn't train, no valid child exists
+└── StudyError                tuning or comparing can't go on: a damaged file, an unknown optimizer, no answer
 
 A bad *candidate* is never an exception: it is an `evosearch.evaluation.Outcome`.
 """
@@ -33,6 +34,10 @@ class RunError(EvosearchError):
 
 class SearchError(EvosearchError):
     """A search can't start or go on."""
+
+
+class StudyError(EvosearchError):
+    """Tuning or a comparison can't start or go on."""
 
 
 def nearest(found: str, known: Iterable[str]) -> str:

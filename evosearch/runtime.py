@@ -1,10 +1,14 @@
-"""How JAX is set up for evaluation: one thread per process, so that N workers use N cores and no more."""
+"""How JAX is set up for evaluation: one thread per process, so that N workers use N cores and no more; and
+which processor that is on.
+"""
 
 from __future__ import annotations
 
 import gc
 import os
+import platform
 import sys
+from pathlib import Path
 
 ENVIRONMENT = {
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1",
@@ -42,3 +46,17 @@ def one_thread_each() -> None:
                 os.environ[name] = f"{present} {value}".strip()
         elif not present:
             os.environ[name] = value
+
+
+def processor() -> str:
+    """The processor's name and its widest vector instructions, which decide how floats are rounded."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    facts = dict(line.split(":", 1) for line in lines if ":" in line)
+    facts = {key.strip(): value.strip() for key, value in facts.items()}
+    name = facts.get("model name", platform.machine())
+    flags = set(facts.get("flags", facts.get("Features", "")).split())
+    vectors = [flag for flag in ("avx512f", "avx2", "fma", "sve", "asimd") if flag in flags]
+    return f"{name} ({' '.join(vectors)})" if vectors else name

@@ -24,8 +24,7 @@ from evosearch.language import AbstractExecution, Judged, builtin
 from evosearch.language.mutation import MutationRules, Statements, mutate
 from evosearch.language.vocabulary import vocabulary
 from evosearch.records import RunWriter
-from evosearch.runtime import rare_garbage_collection
-from evosearch.search.made_with import processor
+from evosearch.runtime import processor, rare_garbage_collection
 from evosearch.search.run import row_of
 
 PROGRAMS = ("adamw", "lion", "program8")

@@ -88,6 +88,39 @@ def make_parser() -> argparse.ArgumentParser:
     _add_json(primitives)
     primitives.set_defaults(run=_run_primitives)
 
+    tune = _command(
+        commands,
+        "tune",
+        "tune optax's optimizers on tasks; Ctrl-C stops, the same command goes on",
+        "evosearch tune --task digits_mlp --reference adamw lion --repeats 1",
+    )
+    tune.add_argument(
+        "--task", action="extend", nargs="+", default=[], metavar="NAME", help="tasks (default: all)"
+    )
+    _add_task_options(tune)
+    tune.add_argument(
+        "--reference",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="optimizers of optax (default: all)",
+    )
+    tune.add_argument(
+        "--repeats", type=_positive, default=2, metavar="N", help="independent tunings (default: 2)"
+    )
+    tune.add_argument(
+        "--settings", type=_positive, default=48, metavar="N", help="settings in each tuning (default: 48)"
+    )
+    tune.add_argument(
+        "--seeds", type=_several, default=16, metavar="N", help="fresh seeds in the end (default: 16)"
+    )
+    tune.add_argument("--out", metavar="DIR", help="where trainings are kept (default: studies/tune)")
+    tune.add_argument("--file", metavar="FILE.json", help="the records (default: those that evosearch ships)")
+    _add_workers(tune)
+    _add_json(tune)
+    tune.set_defaults(run=_run_tune)
+
     bench = _command(
         commands,
         "bench",
@@ -104,6 +137,28 @@ def make_parser() -> argparse.ArgumentParser:
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def _add_task_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--preset", metavar="P", help="size of the tasks: tiny, x10, x100 (default: tiny)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="knob=value", help="a knob of the tasks"
+    )
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--backend", choices=["ray", "in_process"], default="ray", help="who computes (default: ray)"
+    )
+    parser.add_argument(
+        "--workers", type=_positive, metavar="N", help="how many (default: one for each core)"
+    )
+
+
+def _several(text: str) -> int:
+    if not text.isdigit() or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 2, found {text!r}")
+    return int(text)
 
 
 def _positive(text: str) -> int:
@@ -137,6 +192,25 @@ def _run_primitives(args: argparse.Namespace) -> int:
     from evosearch.cli.tables import primitives_command
 
     return primitives_command(args.json)
+
+
+def _run_tune(args: argparse.Namespace) -> int:
+    from evosearch.cli.tune import tune_command
+
+    return tune_command(
+        args.task,
+        args.preset,
+        args.set,
+        args.reference,
+        args.repeats,
+        args.settings,
+        args.seeds,
+        args.out,
+        args.file,
+        args.backend,
+        args.workers or "auto",
+        args.json,
+    )
 
 
 def _run_bench(args: argparse.Namespace) -> int:

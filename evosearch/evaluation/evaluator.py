@@ -22,7 +22,7 @@ from evosearch.evaluation.interpreter import Interpreter
 from evosearch.evaluation.outcome import Outcome, Status
 from evosearch.evaluation.references import REFERENCES, ReferenceRule
 from evosearch.evaluation.schedule import Schedule
-from evosearch.evaluation.training import Inputs, Trained, training
+from evosearch.evaluation.training import Inputs, Rule, Trained, training
 from evosearch.language.program import Statement
 from proxy_tasks import Split, Task, build
 
@@ -38,15 +38,18 @@ class TaskPlan:
         name: a row of the table of tasks.
         knobs: the task's settings, as pairs.
         schedule: of the learning rate.
+        clip: gradients are scaled down to this global norm; None for never.
     """
 
     name: str
     knobs: tuple[tuple[str, object], ...] = ()
     schedule: Schedule = field(default_factory=Schedule)
+    clip: float | None = None
 
     def build(self) -> Task:
         """The task; raises TaskError as `proxy_tasks.build` does."""
-        return build(self.name, **dict(self.knobs))
+        knobs: dict[str, Any] = dict(self.knobs)
+        return build(self.name, **knobs)
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Plan:
         hurdles: shares of the steps, in (0, 1), after which a training may be cut.
         way: one of `WAYS`.
         capacity: the largest program that the interpreter takes.
+        curve: points of the learning curve that each training measures, at most its steps.
     """
 
     tasks: tuple[TaskPlan, ...]
@@ -66,11 +70,12 @@ class Plan:
     hurdles: tuple[float, ...] = ()
     way: str = "interpreter"
     capacity: Capacity = field(default_factory=Capacity)
+    curve: int = 0
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """A reference optimizer with its hyperparameters, in the order of its `ranges`."""
+    """A reference optimizer with its hyperparameters, in the order of its `grids`."""
 
     name: str
     values: tuple[float, ...]
@@ -83,8 +88,8 @@ class Job:
     Attributes:
         id: whatever the sender wants to recognise the outcome by.
         candidate: the statements of a valid program, or a tuned reference.
-        seeds: for each task, the seeds to train with. A seed decides initial weights and the order of the
-            data; seeds of different splits have nothing in common.
+        seeds: for each task, the seeds to train with; a task without is left out. A seed decides initial
+            weights and the order of the data; seeds of different splits have nothing in common.
         split: where the metric is taken, and the family of seeds.
         thresholds: running losses above which training is cut [task][seed][hurdle]; empty for none.
     """
@@ -96,26 +101,37 @@ class Job:
     thresholds: tuple[tuple[tuple[float, ...], ...], ...] = ()
 
 
-_PREPARED = 64
-_RULES = 8
+_PREPARED_SEEDS = 128
+_PREPARED_BYTES = 256 * 2**20
+"""How many initial weights and minibatches are kept, over all tasks."""
+
+_RULES = 32
+"""How many compiled trainings are kept, over all tasks, besides the interpreter's."""
 
 T = TypeVar("T")
 
 
-class _Recent(OrderedDict[Hashable, Any]):
-    """The most recently used results of a function, a bounded number of them."""
+class _Recent:
+    """The most recently used results of a function: a bounded number, and bytes, of them."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__()
-        self.limit = limit
+    def __init__(self, limit: int, bytes_limit: float = float("inf")) -> None:
+        self._limit, self._bytes_limit = limit, bytes_limit
+        self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._bytes = 0
 
-    def get_or(self, key: Hashable, make: Callable[[], T]) -> T:
-        if key not in self:
-            while len(self) >= self.limit:
-                self.popitem(last=False)
-            self[key] = make()
-        self.move_to_end(key)
-        result: T = self[key]
+    def get_or(self, key: Hashable, make: Callable[[], T], size: Callable[[T], int] = lambda _: 0) -> T:
+        """The result kept under this key, or a new one; `size` tells its bytes."""
+        if key in self._kept:
+            self._kept.move_to_end(key)
+            result: T = self._kept[key][0]
+            return result
+        result = make()
+        taken = size(result)
+        self._bytes += taken
+        self._kept[key] = result, taken
+        while len(self._kept) > 1 and (len(self._kept) > self._limit or self._bytes > self._bytes_limit):
+            _, (_, freed) = self._kept.popitem(last=False)
+            self._bytes -= freed
         return result
 
 
@@ -123,25 +139,43 @@ class _Recent(OrderedDict[Hashable, Any]):
 class _Bench:
     """One task, ready to train: its arrays on the device and its compiled functions."""
 
+    index: int
     task: Task
+    clip: float | None
     schedule: NDArray[np.float32]
     arrays: Mapping[Split, Any]
     prepare: Callable[[Any, Any], tuple[Any, Any]]
     interpret: Callable[[Any, Inputs], Trained]
     hurdle_steps: NDArray[np.int32]
-    prepared: _Recent = field(default_factory=lambda: _Recent(_PREPARED))
-    rules: _Recent = field(default_factory=lambda: _Recent(_RULES))
 
 
 class Evaluator:
-    """Evaluates jobs on the tasks of a plan, one after the other, in this process."""
+    """Evaluates jobs on the tasks of a plan, one after the other, in this process.
+
+    A task's data are put on the device when a job first asks for it, so a plan may hold many tasks.
+
+    Attributes:
+        plan: what it was built from.
+        tasks: the tasks of the plan, built.
+
+    Raises:
+        TaskError: a task can't be built.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self._benches = [self._bench(task_plan) for task_plan in plan.tasks]
+        self.tasks: tuple[Task, ...] = tuple(task_plan.build() for task_plan in plan.tasks)
+        self._benches: dict[int, _Bench] = {}
+        self._prepared = _Recent(_PREPARED_SEEDS, _PREPARED_BYTES)
+        self._rules = _Recent(_RULES)
 
-    def _bench(self, task_plan: TaskPlan) -> _Bench:
-        task = task_plan.build()
+    def _bench(self, index: int) -> _Bench:
+        if index not in self._benches:
+            self._benches[index] = self._make_bench(index)
+        return self._benches[index]
+
+    def _make_bench(self, index: int) -> _Bench:
+        task, task_plan = self.tasks[index], self.plan.tasks[index]
         arrays = {split: jax.device_put(data) for split, data in task.data().splits.items()}
 
         def prepare(key: Any, train: Any) -> tuple[Any, Any]:
@@ -151,18 +185,18 @@ class Evaluator:
         example = jax.eval_shape(task.init, jax.random.key(0), arrays[Split.TRAIN])
         zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), example)
         return _Bench(
+            index=index,
             task=task,
+            clip=task_plan.clip,
             schedule=task_plan.schedule.values(task.steps),
             arrays=arrays,
             prepare=jax.jit(prepare),
-            interpret=training(task, task.steps, Interpreter(zeros, self.plan.capacity)),
+            interpret=self._training(task, Interpreter(zeros, self.plan.capacity), task_plan.clip),
             hurdle_steps=np.array([max(1, round(h * task.steps)) for h in self.plan.hurdles], np.int32),
         )
 
-    @property
-    def tasks(self) -> tuple[Task, ...]:
-        """The tasks of the plan, built."""
-        return tuple(bench.task for bench in self._benches)
+    def _training(self, task: Task, rule: Rule, clip: float | None) -> Callable[[Any, Inputs], Trained]:
+        return training(task, task.steps, rule, self.plan.curve, clip)
 
     def evaluate(self, job: Job) -> Outcome:
         """Train every task with the candidate; see `Outcome`.
@@ -173,28 +207,36 @@ class Evaluator:
         begin = time.perf_counter()
         metrics: list[tuple[tuple[float, ...], ...]] = []
         hurdles: list[tuple[tuple[float, ...], ...]] = []
+        curves: list[tuple[tuple[tuple[float, ...], ...], ...]] = []
         steps = 0
         status = Status.OK
-        for index, bench in enumerate(self._benches):
-            run = self._runner(bench, job)
+        for index, seeds in enumerate(job.seeds):
+            run = self._runner(self._bench(index), job) if seeds else None
             task_metrics: list[tuple[float, ...]] = []
             task_hurdles: list[tuple[float, ...]] = []
+            task_curves: list[tuple[tuple[float, ...], ...]] = []
             alive = list(range(len(self.plan.factors)))
-            for place, seed in enumerate(job.seeds[index]):
+            for place, seed in enumerate(seeds):
+                assert run is not None
                 thresholds = job.thresholds[index][place] if job.thresholds else ()
                 results = {f: run(seed, self.plan.factors[f], thresholds) for f in alive}
                 steps += sum(int(r.steps) for r in results.values())
                 task_metrics.append(_row_of_metrics(results, len(self.plan.factors)))
                 task_hurdles.append(_best_hurdles(results))
+                if self.plan.curve:
+                    task_curves.append(_row_of_curves(results, len(self.plan.factors), self.plan.curve))
                 alive = [f for f in alive if np.isfinite(results[f].metric)]
                 if not alive:
                     status = Status.CUT if any(r.cut for r in results.values()) else Status.DIVERGED
                     break
             metrics.append(tuple(task_metrics))
             hurdles.append(tuple(task_hurdles))
+            if self.plan.curve:
+                curves.append(tuple(task_curves))
             if status is not Status.OK:
                 break
-        return Outcome(status, tuple(metrics), tuple(hurdles), steps, time.perf_counter() - begin)
+        seconds = time.perf_counter() - begin
+        return Outcome(status, tuple(metrics), tuple(hurdles), steps, seconds, tuple(curves))
 
     def _runner(self, bench: _Bench, job: Job) -> Callable[[int, float, Sequence[float]], Trained]:
         """A function of (seed, factor, thresholds) that trains this task with the job's candidate."""
@@ -202,7 +244,7 @@ class Evaluator:
         free = np.full(len(bench.hurdle_steps), np.inf, np.float32)
 
         def run(seed: int, factor: float, thresholds: Sequence[float]) -> Trained:
-            params, batches = self._prepared(bench, job.split, seed)
+            params, batches = self._prepare(bench, job.split, seed)
             inputs = Inputs(
                 params=params,
                 batches=batches,
@@ -221,20 +263,20 @@ class Evaluator:
         self, bench: _Bench, candidate: tuple[Statement, ...] | Tuned
     ) -> tuple[Any, Callable[[Any, Inputs], Trained]]:
         """What varies between candidates, and the compiled training that takes it."""
-        steps = bench.task.steps
+
+        def compiled(key: Hashable, rule: Rule) -> Callable[[Any, Inputs], Trained]:
+            make = lambda: self._training(bench.task, rule, bench.clip)  # noqa: E731
+            return self._rules.get_or((bench.index, key), make)
+
         if isinstance(candidate, Tuned):
-            rule = ReferenceRule(REFERENCES[candidate.name])
-            train = bench.rules.get_or(candidate.name, lambda: training(bench.task, steps, rule))
+            train = compiled(candidate.name, ReferenceRule(REFERENCES[candidate.name]))
             return (bench.schedule, np.asarray(candidate.values, np.float32)), train
         if self.plan.way == "compiled":
-            params, _ = self._prepared(bench, Split.SEARCH, 0)
-            train = bench.rules.get_or(
-                candidate, lambda: training(bench.task, steps, Compiled(candidate, params))
-            )
-            return bench.schedule, train
+            params, _ = self._prepare(bench, Split.SEARCH, 0)
+            return bench.schedule, compiled(candidate, Compiled(candidate, params))
         return encode(candidate, bench.schedule, self.plan.capacity), bench.interpret
 
-    def _prepared(self, bench: _Bench, split: Split, seed: int) -> tuple[Any, Any]:
+    def _prepare(self, bench: _Bench, split: Split, seed: int) -> tuple[Any, Any]:
         """Initial weights and minibatches of a seed, the same for every candidate."""
 
         def make() -> tuple[Any, Any]:
@@ -242,7 +284,21 @@ class Evaluator:
             key = jax.random.fold_in(jax.random.key(family), seed)
             return bench.prepare(key, bench.arrays[Split.TRAIN])
 
-        return bench.prepared.get_or((split, seed), make)
+        prepared: tuple[Any, Any] = self._prepared.get_or((bench.index, split, seed), make, _bytes_of)
+        return prepared
+
+
+def _bytes_of(arrays: Any) -> int:
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(arrays))
+
+
+def _row_of_curves(
+    results: Mapping[int, Trained], factors: int, points: int
+) -> tuple[tuple[float, ...], ...]:
+    rows = [(float("inf"),) * points] * factors
+    for f, result in results.items():
+        rows[f] = tuple(float(x) if np.isfinite(x) else float("inf") for x in result.curve)
+    return tuple(rows)
 
 
 def _row_of_metrics(results: Mapping[int, Trained], factors: int) -> tuple[float, ...]:

@@ -24,6 +24,10 @@ Hurdles = tuple[tuple[tuple[float, ...], ...], ...]
 """Running training loss at each hurdle [task][seed][hurdle], the best over the learning-rate factors."""
 
 
+Curves = tuple[tuple[tuple[tuple[float, ...], ...], ...], ...]
+"""Learning curves [task][seed][learning-rate factor][point]: validation metrics, infinite after a failure."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The result of one job.
@@ -34,6 +38,7 @@ class Outcome:
         hurdles: running losses at the hurdles; infinite where training did not get there.
         steps: training steps done, over all tasks, seeds and factors.
         seconds: what they took, on the worker.
+        curves: learning curves; empty unless the plan asks for them.
     """
 
     status: Status
@@ -41,6 +46,7 @@ class Outcome:
     hurdles: Hurdles = ()
     steps: int = 0
     seconds: float = 0.0
+    curves: Curves = ()
 
     @property
     def ok(self) -> bool:

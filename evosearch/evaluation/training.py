@@ -7,7 +7,10 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import optax
 from jax import lax
+from numpy.typing import NDArray
 
 from proxy_tasks import Task
 
@@ -50,6 +53,8 @@ class Trained(NamedTuple):
         finite: 1 if loss and weights stayed finite.
         cut: 1 if training was cut at a hurdle.
         hurdles: (number of hurdles,) running loss at each hurdle; infinite where it was not reached.
+        curve: (points of the curve,) the validation metric after `curve_steps`; infinite where training did
+            not get there. Its last point is `metric`.
     """
 
     metric: Array
@@ -57,6 +62,7 @@ class Trained(NamedTuple):
     finite: Array
     cut: Array
     hurdles: Array
+    curve: Array
 
 
 class Inputs(NamedTuple):
@@ -85,7 +91,18 @@ RUNNING = 0.9
 """Weight of the past in the running loss that hurdles look at."""
 
 
-def training(task: Task, steps: int, rule: Rule) -> Callable[[Any, Inputs], Trained]:
+def curve_steps(steps: int, points: int) -> NDArray[np.int32]:
+    """After how many training steps each point of a learning curve lies; evenly spaced, the last at the end.
+
+    >>> curve_steps(10, 4).tolist()
+    [2, 5, 8, 10]
+    """
+    return np.array([round(steps * (k + 1) / points) for k in range(points)], np.int32)
+
+
+def training(
+    task: Task, steps: int, rule: Rule, curve: int = 0, clip: float | None = None
+) -> Callable[[Any, Inputs], Trained]:
     """The compiled training of a task under a rule.
 
     Training stops as soon as the loss or a weight is not finite, or at a hurdle.
@@ -94,6 +111,9 @@ def training(task: Task, steps: int, rule: Rule) -> Callable[[Any, Inputs], Trai
         task: what is trained.
         steps: the number of training steps.
         rule: how weights are updated.
+        curve: points of the learning curve, at most `steps`; 0 for none, at no cost.
+        clip: gradients are scaled down to this global norm before the rule sees them; None for never, at no
+            cost.
 
     Returns:
         A jitted function of (program, inputs). It compiles once for each shape of its arguments.
@@ -103,6 +123,15 @@ def training(task: Task, steps: int, rule: Rule) -> Callable[[Any, Inputs], Trai
         hurdles = inputs.thresholds.shape[0]
         w = rule.pack(inputs.params)
 
+        def measure(w: Any, good: Array) -> Array:
+            metric: Array = lax.cond(
+                good,
+                lambda w: jnp.float32(task.evaluate(rule.unpack(w), inputs.validation)),
+                lambda _: jnp.float32(jnp.inf),
+                w,
+            )
+            return metric
+
         def go_on(carry: Any) -> Any:
             step, *_, finite, cut = carry
             return (step < steps) & finite & ~cut
@@ -111,6 +140,8 @@ def training(task: Task, steps: int, rule: Rule) -> Callable[[Any, Inputs], Trai
             step, w, state, running, reached, _, _ = carry
             batch = jax.tree.map(lambda x: lax.dynamic_index_in_dim(x, step, keepdims=False), inputs.batches)
             value, g = jax.value_and_grad(task.loss)(rule.unpack(w), inputs.train, batch)
+            if clip is not None:
+                g = clipped(g, clip)
             update, state = rule.update(program, state, w, g, step)
             w = jax.tree.map(lambda x, u: x - inputs.factor * u, w, update)
             finite = jnp.isfinite(value) & _all_finite(w)
@@ -131,16 +162,34 @@ def training(task: Task, steps: int, rule: Rule) -> Callable[[Any, Inputs], Trai
             jnp.bool_(True),
             jnp.bool_(False),
         )
-        step, w, _, _, reached, finite, cut = lax.while_loop(go_on, advance, begin)
-        metric = lax.cond(
-            finite & ~cut,
-            lambda w: jnp.float32(task.evaluate(rule.unpack(w), inputs.validation)),
-            lambda _: jnp.float32(jnp.inf),
-            w,
-        )
-        return Trained(metric, jnp.float32(step), jnp.float32(finite), jnp.float32(cut), reached)
+        if not curve:
+            step, w, _, _, reached, finite, cut = lax.while_loop(go_on, advance, begin)
+            metric = measure(w, finite & ~cut)
+            points = jnp.zeros((0,), jnp.float32)
+        else:
+
+            def stretch(carry: Any, end: Array) -> tuple[Any, Array]:
+                """Train up to the next point of the curve."""
+                carry = lax.while_loop(lambda c: go_on(c) & (c[0] < end), advance, carry)
+                _, w, *_, finite, cut = carry
+                return carry, measure(w, finite & ~cut)
+
+            ends = jnp.asarray(curve_steps(steps, curve))
+            (step, w, _, _, reached, finite, cut), points = lax.scan(stretch, begin, ends)
+            metric = points[-1]
+        return Trained(metric, jnp.float32(step), jnp.float32(finite), jnp.float32(cut), reached, points)
 
     return jax.jit(run)
+
+
+def clipped(g: Any, norm: float) -> Any:
+    """A gradient scaled down to a global norm, if it is longer.
+
+    >>> clipped({"a": jnp.array([3.0]), "b": jnp.array([4.0])}, 1.0)["b"].round(3).tolist()
+    [0.8]
+    """
+    scaled, _ = optax.clip_by_global_norm(norm).update(g, optax.EmptyState())
+    return scaled
 
 
 def _all_finite(w: Any) -> Array:

@@ -4,33 +4,32 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from evosearch.evaluation import Job, Outcome, Tuned, best_factor
 from evosearch.evaluation.outcome import Metrics
-from evosearch.evaluation.references import REFERENCES, Reference
+from evosearch.evaluation.references import REFERENCES
 from evosearch.evolution.rules import Purpose, reseed
 from evosearch.language.mutation import Statements
 from evosearch.search.progress import View
+from evosearch.study.statistics import mean_of, paired
+from evosearch.study.tunable import Tunable
+from evosearch.study.tuning import Effort, Optimum, tuning
 from evosearch.workers import Pool
 from proxy_tasks import Split
 
 TUNING_SEEDS = 8
 """References are tuned on at most so many of the search's seeds."""
 
-STAGES = ((0.5, None), (0.3, 0.15), (0.2, 0.05))
-"""Of tuning: share of the settings tried, and how far around the best so far, as a share of the ranges."""
-
-CONFIDENCE = 0.95
+TUNED_REFERENCES = ("adamw", "lion")
+"""Which references a search's best program is compared with; `evosearch compare` knows more."""
 
 Seeds = tuple[tuple[int, ...], ...]
-Point = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -109,49 +108,38 @@ class Bench:
         return Job(-1000 - number, candidate, seeds, split)
 
 
-def tune(bench: Bench, reference: Reference, settings: int) -> Tuned:
-    """The best of `settings` hyperparameter settings on the search's own seeds.
-
-    The first half is drawn over the whole ranges, uniformly on a logarithmic scale; the rest closer and
-    closer around the best so far.
-    """
-    seeds = tuple(pool[:TUNING_SEEDS] for pool in bench.pools)
-    index = list(REFERENCES).index(reference.name)
-    rng = reseed(random.Random(), bench.seed, Purpose.TUNE, index)
-    lows, highs = (np.log([r[side] for r in reference.ranges.values()]) for side in (0, 1))
-    best, best_score = (lows + highs) / 2, math.inf
-    left = settings
-    for stage, (share, spread) in enumerate(STAGES, start=1):
-        count = left if stage == len(STAGES) else min(left, max(1, round(share * settings)))
-        left -= count
-        points = [_point(rng, lows, highs, best, spread) for _ in range(count)]
+def tune(bench: Bench, tunable: Tunable, settings: int) -> Optimum:
+    """The best of so many settings on the search's own seeds, `TUNING_SEEDS` at most; see `study.tuning`."""
+    pools = tuple(pool[:TUNING_SEEDS] for pool in bench.pools)
+    most = max(map(len, pools))
+    first = min(Effort().first, most)
+    rng = reseed(random.Random(), bench.seed, Purpose.TUNE, zlib.crc32(tunable.name.encode()))
+    search = tuning(tunable.grids, Effort(settings, first=first, more=most - first), rng)
+    trials = next(search)
+    while True:
         jobs = [
-            bench.job(n, Tuned(reference.name, tuple(np.exp(point).tolist())), seeds)
-            for n, point in enumerate(points)
+            # A task with fewer seeds than others begins anew.
+            bench.job(n, tunable.at(t.place), tuple(tuple(p[s % len(p)] for s in t.seeds) for p in pools))
+            for n, t in enumerate(trials)
         ]
-        for point, outcome in zip(points, bench.evaluate(f"tuning {reference.name}", jobs), strict=True):
-            score = _mean_metric(outcome, bench.units)
-            if score < best_score:
-                best, best_score = point, score
-    return Tuned(reference.name, tuple(np.exp(best).tolist()))
+        outcomes = bench.evaluate(f"tuning {tunable.name}", jobs)
+        scores = [
+            scores_in_units(o, bench.units, len(t.seeds)) for o, t in zip(outcomes, trials, strict=True)
+        ]
+        try:
+            trials = search.send(scores)
+        except StopIteration as end:
+            optimum: Optimum = end.value
+            return optimum
 
 
-def _point(rng: random.Random, lows: Point, highs: Point, centre: Point, spread: float | None) -> Point:
-    if spread is None:
-        uniform: Point = lows + (highs - lows) * np.array([rng.random() for _ in lows])
-        return uniform
-    steps = spread * (highs - lows) * np.array([rng.gauss(0, 1) for _ in lows])
-    clipped: Point = np.clip(centre + steps, lows, highs)
-    return clipped
-
-
-def _mean_metric(outcome: Outcome, units: Sequence[float]) -> float:
-    """For tuning one setting against another: mean over tasks of the best factor's mean metric, in units."""
+def scores_in_units(outcome: Outcome, units: Sequence[float], seeds: int) -> tuple[float, ...]:
+    """For each seed the mean over tasks of the metric, in the task's unit, at the task's best factor."""
     if not outcome.ok:
-        return math.inf
-    return float(
-        np.mean([_means(t)[best_factor(t)] / unit for t, unit in zip(outcome.metrics, units, strict=True)])
-    )
+        return (math.inf,) * seeds
+    tasks = zip(outcome.metrics, units, strict=True)
+    by_task = [[row[best_factor(task)] / unit for row in task] for task, unit in tasks]
+    return tuple(float(np.mean(scores)) for scores in zip(*by_task, strict=True))
 
 
 def _means(task: tuple[tuple[float, ...], ...]) -> NDArray[np.float64]:
@@ -221,34 +209,19 @@ def _standing(
     best: NDArray[np.float64] | None,
 ) -> Standing:
     candidate = contender.candidate
-    ranges: Any = REFERENCES[candidate.name].ranges if isinstance(candidate, Tuned) else {}
+    grids: Iterable[str] = REFERENCES[candidate.name].grids if isinstance(candidate, Tuned) else ()
     values = candidate.values if isinstance(candidate, Tuned) else ()
-    difference, interval = _paired(best, fresh) if best is not None else (None, None)
-    finite = fresh[np.isfinite(fresh)]
+    pairs = paired(best, fresh) if best is not None else None
+    mean = mean_of(fresh)
     return Standing(
         name=contender.name,
         settings=contender.settings,
-        hyperparameters=dict(zip(ranges, values, strict=True)),
+        hyperparameters=dict(zip(grids, values, strict=True)),
         factors=tuple(bench.factors[f] for f in factors),
         own=float(own.mean()),
-        fresh=float(finite.mean()) if len(finite) else math.inf,
-        fresh_error=float(stats.sem(finite)) if len(finite) > 1 else math.nan,
-        difference=difference,
-        interval=interval,
-        failed=len(fresh) - len(finite),
+        fresh=mean.mean,
+        fresh_error=mean.error,
+        difference=pairs.difference if pairs else None,
+        interval=pairs.interval if pairs else None,
+        failed=mean.failed,
     )
-
-
-def _paired(
-    ours: NDArray[np.float64], other: NDArray[np.float64]
-) -> tuple[float | None, tuple[float, float] | None]:
-    """Mean difference over the seeds on which both trained, and its t interval; None with fewer than two."""
-    both = np.isfinite(ours) & np.isfinite(other)
-    differences = ours[both] - other[both]
-    if len(differences) < 2:
-        return None, None
-    mean = float(differences.mean())
-    if np.ptp(differences) == 0:
-        return mean, (mean, mean)
-    low, high = stats.t.interval(CONFIDENCE, len(differences) - 1, loc=mean, scale=stats.sem(differences))
-    return mean, (float(low), float(high))

@@ -12,7 +12,7 @@ from typing import Any
 
 from evosearch.errors import ConfigError, RunError
 from evosearch.evaluation import Job, Outcome, Plan
-from evosearch.evaluation.references import REFERENCES
+from evosearch.evaluation.settings import with_settings
 from evosearch.evolution import Absorbed, Child, Engine, Scale
 from evosearch.evolution.engine import WARM_START, Counts
 from evosearch.evolution.population import Member
@@ -24,8 +24,9 @@ from evosearch.runtime import rare_garbage_collection
 from evosearch.search.config import Config, make_config, resolved
 from evosearch.search.made_with import made_with
 from evosearch.search.progress import Progress, Silent, View
-from evosearch.search.report import Bench, Contender, Standing, compare, tune
+from evosearch.search.report import TUNED_REFERENCES, Bench, Contender, Standing, compare, tune
 from evosearch.search.yaml_file import dump_yaml, parse_yaml
+from evosearch.study.tunable import tunable_reference
 from evosearch.workers import InProcessPool, Pool
 
 SYNC_SECONDS = 1.0
@@ -349,7 +350,9 @@ class _Session:
         )
 
     def _text(self, statements: tuple[Statement, ...], member: Member) -> str:
-        return program_text(with_factor(statements, self._factors(member)))
+        # A factor is part of the program only if all tasks agree on it.
+        factors = set(self._factors(member))
+        return program_text(with_settings(statements, factors.pop() if len(factors) == 1 else 1.0))
 
     def _factors(self, member: Member) -> tuple[float, ...]:
         return tuple(self.config.evaluation.lr_factors[f] for f in member.known.best_factors)
@@ -401,9 +404,10 @@ class _Session:
             Contender("best program", best.statements, self.engine.counts.requests),
             Contender("warm start", self.engine.warm_start.statements, 1),
         ]
-        for reference in REFERENCES.values() if report.references else ():
-            tuned = tune(bench, reference, report.settings)
-            contenders.append(Contender(f"{reference.name}, tuned", tuned, report.settings))
+        for name in TUNED_REFERENCES if report.references else ():
+            reference = tunable_reference(name)
+            optimum = tune(bench, reference, report.settings)
+            contenders.append(Contender(f"{name}, tuned", reference.at(optimum.place), optimum.settings))
         return compare(bench, contenders, report.seeds)
 
 
@@ -413,14 +417,6 @@ def _finite(data: Any) -> Any:
     if isinstance(data, list | tuple):
         return [_finite(value) for value in data]
     return None if isinstance(data, float) and not math.isfinite(data) else data
-
-
-def with_factor(statements: tuple[Statement, ...], factors: tuple[float, ...]) -> tuple[Statement, ...]:
-    """The program with its learning-rate factor as a last statement, if all tasks have the same one."""
-    factor = factors[0] if len(set(factors)) == 1 else 1.0
-    if factor == 1.0:
-        return statements
-    return (*statements, Statement("update", "multiply", ("update", factor)))  # type: ignore[arg-type]
 
 
 def _job(child: Child) -> Job:

@@ -329,7 +329,8 @@ class RayPool:
 
 def _compiles(job: Job) -> object:
     """What an evaluator has to compile before this job, if it has not yet."""
-    return job.split, job.candidate.name if isinstance(job.candidate, Tuned) else None
+    tasks = tuple(index for index, seeds in enumerate(job.seeds) if seeds)
+    return tasks, job.split, job.candidate.name if isinstance(job.candidate, Tuned) else None
 
 
 # ---------------------------------------------------------------- Ray itself
