@@ -33,6 +33,8 @@ class Grid:
     Attributes:
         values: rising.
         start: the place of the value to begin with.
+        closed: whether nothing lies above the last value, as nothing does above 1 - beta = 1. Nothing lies
+            below a first value of 0 in any case.
 
     Raises:
         ValueError: values that don't rise, or a start outside them.
@@ -40,18 +42,20 @@ class Grid:
 
     values: tuple[float, ...]
     start: int
+    closed: bool = False
 
     def __post_init__(self) -> None:
         if list(self.values) != sorted(set(self.values)) or not 0 <= self.start < len(self.values):
             raise ValueError(f"expected rising values and a start among them, found {self}")
 
     def is_edge(self, place: int) -> bool:
-        """Whether a better value may lie beyond this place; never below 0.
+        """Whether a better value may lie beyond this place.
 
         >>> [Grid((0.0, 0.1, 1.0), 0).is_edge(place) for place in range(3)]
         [False, False, True]
         """
-        return place == len(self.values) - 1 or (place == 0 and self.values[0] != 0)
+        last = place == len(self.values) - 1
+        return (last and not self.closed) or (place == 0 and self.values[0] != 0)
 
 
 def logarithmic(low: float, high: float, per_decade: int, start: float, zero: bool = False) -> Grid:
@@ -65,7 +69,7 @@ def logarithmic(low: float, high: float, per_decade: int, start: float, zero: bo
         zero: whether 0 comes before the first value.
 
     >>> logarithmic(-1, 0, 2, -0.5)
-    Grid(values=(0.1, 0.316, 1.0), start=1)
+    Grid(values=(0.1, 0.316, 1.0), start=1, closed=False)
     """
     count = round((high - low) * per_decade)
     values = [float(f"{10 ** (low + i / per_decade):.3g}") for i in range(count + 1)]
@@ -153,12 +157,12 @@ def _muon(lr: Array, decay: Array, rest: Array) -> Transformation:
     )
 
 
-_BETA = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+_BETA = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
 def _rest(start: float) -> Grid:
-    """The grid of a 1 - beta."""
-    return Grid(_BETA, _BETA.index(start))
+    """The grid of a 1 - beta; the last value is that of no memory at all."""
+    return Grid(_BETA, _BETA.index(start), closed=True)
 
 
 def _row(
