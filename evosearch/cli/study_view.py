@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -19,6 +20,7 @@ from evosearch.evaluation.references import REFERENCES
 from evosearch.search.yaml_file import parse_value
 from evosearch.study.trials import Progress
 from evosearch.workers import InProcessPool, Pool
+from proxy_tasks import TaskError
 
 LINE_SECONDS = 5.0
 TIMEOUT_SECONDS = 3600.0
@@ -149,7 +151,17 @@ def check_references(names: Sequence[str]) -> None:
 
 
 def checked_plan(name: str, knobs: tuple[tuple[str, Any], ...]) -> TaskPlan:
-    """A task with its knobs. Raises TaskError where they are wrong."""
+    """A task with its knobs. Raises ConfigError where they are wrong."""
     plan = TaskPlan(name, knobs)
-    plan.build()
+    with task_errors():
+        plan.build()
     return plan
+
+
+@contextmanager
+def task_errors() -> Iterator[None]:
+    """Turn a person's mistake in a task into one of ours."""
+    try:
+        yield
+    except TaskError as error:
+        raise ConfigError(str(error)) from error

@@ -11,7 +11,14 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from evosearch.cli.console import make_console, make_table, number, print_error, print_json, printable
-from evosearch.cli.study_view import check_references, checked_plan, make_study_view, parse_knobs, study_pool
+from evosearch.cli.study_view import (
+    check_references,
+    checked_plan,
+    make_study_view,
+    parse_knobs,
+    study_pool,
+    task_errors,
+)
 from evosearch.evaluation.references import REFERENCES
 from evosearch.study.campaign import Campaign, open_pieces, run_campaign
 from evosearch.study.ledger import Ledger
@@ -77,6 +84,7 @@ def _run(
     """Whether it came to its end."""
     try:
         with (
+            task_errors(),
             Ledger(out) as ledger,
             make_study_view(as_json) as view,
             study_pool(campaign.plan, backend, workers) as pool,
