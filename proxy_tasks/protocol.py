@@ -76,8 +76,7 @@ class Task:
 
     Attributes:
         name: the row of the table it was built from.
-        family: what kind of task it is, "language" or "image" so far.
-        summary: one line for people.
+        family: what kind of task it is, such as "image" or "language".
         metric: in words what `evaluate` returns. Always positive, and lower is better.
         steps: training steps for which the task was tuned; n below.
         batch_size: examples in a training step.
@@ -91,7 +90,6 @@ class Task:
 
     name: str
     family: str
-    summary: str
     metric: str
     steps: int
     batch_size: int
