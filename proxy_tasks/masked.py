@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from proxy_tasks.data.text import load_windows
-from proxy_tasks.knobs import data_of, number
+from proxy_tasks.knobs import data_of, number, whole
 from proxy_tasks.language import (
     FAMILY,
     TransformerKnobs,
@@ -40,6 +40,8 @@ class MaskedKnobs(TransformerKnobs):
         masked: share of the tokens that are to be guessed.
     """
 
+    steps: int = whole(400, most=10_000_000)
+    context: int = whole(16, most=4096)
     masked: float = number(0.2, 0.01, 0.9)
 
 

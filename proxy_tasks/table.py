@@ -115,8 +115,8 @@ _ROWS = (
         "hidden tokens of English text, with attention to both sides",
         masked.MaskedKnobs,
         masked.build_char_masked,
-        x10={"width": 48, "depth": 2, "steps": 370},
-        x100={"width": 96, "depth": 3, "heads": 4, "steps": 700},
+        x10={"width": 48, "depth": 2, "steps": 740},
+        x100={"width": 96, "depth": 3, "heads": 4, "steps": 1400},
     ),
     TaskRow(
         "digits_diffusion",

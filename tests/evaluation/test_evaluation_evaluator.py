@@ -17,7 +17,7 @@ from evosearch.language import Statement, builtin, builtin_names, parse
 from proxy_tasks import Split, TaskError
 
 STEPS = 20
-SMALL = (("steps", STEPS), ("batch", 8), ("hidden", 8))
+SMALL = (("steps", STEPS), ("batch", 8), ("width", 8))
 RISING = Schedule("constant", 0.5)
 """lr is 0.1, 0.2, ... 1 at the first ten steps."""
 

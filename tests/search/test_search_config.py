@@ -145,7 +145,7 @@ def test_what_every_key_means() -> None:
     )
     assert found.plan() == Plan(
         tasks=(
-            TaskPlan("digits_mlp", (("steps", 20), ("hidden", 8), ("batch", 16)), Schedule("linear", 0.0)),
+            TaskPlan("digits_mlp", (("steps", 20), ("width", 8), ("batch", 16)), Schedule("linear", 0.0)),
             TaskPlan("char_mlp", (("steps", 30),), Schedule("cosine", 0.1)),
         ),
         factors=(0.3, 1.0, 3.0),
