@@ -130,6 +130,7 @@ def _trained(text: str, vocabulary: int) -> bytes:
             remove_extra_whitespaces=False,
             add_dummy_prefix=False,
             user_defined_symbols=["\n"],
+            required_chars=META,  # or else the spaces of other texts, if this one has none, came back as META
             # Indentation as one piece:
             allow_whitespace_only_pieces=True,
             # No symbols that never occur, except for <unk>, which it insists on:
