@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -145,6 +146,7 @@ class _Bench:
     schedule: NDArray[np.float32]
     arrays: Mapping[Split, Any]
     prepare: Callable[[Any, Any], tuple[Any, Any]]
+    evaluate: Callable[[Any, Any], jax.Array] | None
     interpret: Callable[[Any, Inputs], Trained]
     hurdle_steps: NDArray[np.int32]
 
@@ -184,6 +186,8 @@ class Evaluator:
 
         example = jax.eval_shape(task.init, jax.random.key(0), arrays[Split.TRAIN])
         zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), example)
+        interpreter = Interpreter(zeros, self.plan.capacity)
+        evaluate = lambda w, validation: jnp.float32(task.evaluate(w, validation))  # noqa: E731
         return _Bench(
             index=index,
             task=task,
@@ -191,12 +195,10 @@ class Evaluator:
             schedule=task_plan.schedule.values(task.steps),
             arrays=arrays,
             prepare=jax.jit(prepare),
-            interpret=self._training(task, Interpreter(zeros, self.plan.capacity), task_plan.clip),
+            evaluate=None if self.plan.curve else jax.jit(evaluate),
+            interpret=training(task, task.steps, interpreter, self.plan.curve, task_plan.clip),
             hurdle_steps=np.array([max(1, round(h * task.steps)) for h in self.plan.hurdles], np.int32),
         )
-
-    def _training(self, task: Task, rule: Rule, clip: float | None) -> Callable[[Any, Inputs], Trained]:
-        return training(task, task.steps, rule, self.plan.curve, clip)
 
     def evaluate(self, job: Job) -> Outcome:
         """Train every task with the candidate; see `Outcome`.
@@ -265,7 +267,10 @@ class Evaluator:
         """What varies between candidates, and the compiled training that takes it."""
 
         def compiled(key: Hashable, rule: Rule) -> Callable[[Any, Inputs], Trained]:
-            make = lambda: self._training(bench.task, rule, bench.clip)  # noqa: E731
+            def make() -> Callable[[Any, Inputs], Trained]:
+                task, curve = bench.task, self.plan.curve
+                return training(task, task.steps, rule, curve, bench.clip, bench.evaluate)
+
             return self._rules.get_or((bench.index, key), make)
 
         if isinstance(candidate, Tuned):

@@ -101,7 +101,12 @@ def curve_steps(steps: int, points: int) -> NDArray[np.int32]:
 
 
 def training(
-    task: Task, steps: int, rule: Rule, curve: int = 0, clip: float | None = None
+    task: Task,
+    steps: int,
+    rule: Rule,
+    curve: int = 0,
+    clip: float | None = None,
+    evaluate: Callable[[Any, Any], Array] | None = None,
 ) -> Callable[[Any, Inputs], Trained]:
     """The compiled training of a task under a rule.
 
@@ -114,12 +119,16 @@ def training(
         curve: points of the learning curve, at most `steps`; 0 for none, at no cost.
         clip: gradients are scaled down to this global norm before the rule sees them; None for never, at no
             cost.
+        evaluate: the task's own, jitted, for trainings without a curve. Then the training is compiled without
+            it, once for all splits, whose arrays differ in shape: for rules that cost a compilation each.
 
     Returns:
-        A jitted function of (program, inputs). It compiles once for each shape of its arguments.
+        A function of (program, inputs). It compiles once for each shape of its arguments.
     """
+    if evaluate is not None and curve:
+        raise ValueError("a curve is measured inside the training, not by a function of its own")
 
-    def run(program: Any, inputs: Inputs) -> Trained:
+    def run(program: Any, inputs: Inputs) -> tuple[Trained, Any]:
         hurdles = inputs.thresholds.shape[0]
         w = rule.pack(inputs.params)
 
@@ -164,7 +173,7 @@ def training(
         )
         if not curve:
             step, w, _, _, reached, finite, cut = lax.while_loop(go_on, advance, begin)
-            metric = measure(w, finite & ~cut)
+            metric = measure(w, finite & ~cut) if evaluate is None else jnp.float32(jnp.inf)
             points = jnp.zeros((0,), jnp.float32)
         else:
 
@@ -177,9 +186,21 @@ def training(
             ends = jnp.asarray(curve_steps(steps, curve))
             (step, w, _, _, reached, finite, cut), points = lax.scan(stretch, begin, ends)
             metric = points[-1]
-        return Trained(metric, jnp.float32(step), jnp.float32(finite), jnp.float32(cut), reached, points)
+        trained = Trained(metric, jnp.float32(step), jnp.float32(finite), jnp.float32(cut), reached, points)
+        return trained, w
 
-    return jax.jit(run)
+    if evaluate is None:
+        return jax.jit(lambda program, inputs: run(program, inputs)[0])
+    loop = jax.jit(run)
+
+    def run_apart(program: Any, inputs: Inputs) -> Trained:
+        trained: Trained
+        trained, w = loop(program, inputs._replace(validation=None))
+        if trained.finite and not trained.cut:
+            trained = trained._replace(metric=evaluate(rule.unpack(w), inputs.validation))
+        return trained
+
+    return run_apart
 
 
 def clipped(g: Any, norm: float) -> Any:

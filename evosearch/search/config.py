@@ -51,6 +51,9 @@ class TaskConfig(_Section):
     name: str = Field(description="A row of `evosearch tasks`.")
     seeds: PoolSize | list[Seed] = Field(1, description="Pool of seeds: a list, or how many.")
     schedule: ScheduleConfig = Field(ScheduleConfig(), description="Of the learning rate.")
+    clip: Positive | None = Field(
+        None, description="Gradients are scaled down to this global norm; by default never."
+    )
 
     @field_validator("seeds")
     @classmethod
@@ -70,7 +73,7 @@ class TaskConfig(_Section):
         if isinstance(knobs.get("path"), str):
             knobs["path"] = str(Path(knobs["path"]).absolute())
         schedule = Schedule(self.schedule.kind, self.schedule.warmup)
-        return TaskPlan(self.name, tuple(knobs.items()), schedule)
+        return TaskPlan(self.name, tuple(knobs.items()), schedule, self.clip)
 
 
 class ConstantsConfig(_Section):
