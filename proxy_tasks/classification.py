@@ -82,10 +82,10 @@ class MixerKnobs(TokenKnobs):
 
 @dataclass(frozen=True)
 class ResnetKnobs(ClassificationKnobs):
-    """A residual network; `width` channels at full size."""
+    """A residual network; `width` channels at full size, even for its norms."""
 
     batch: int = whole(32)
-    width: int = whole(8, most=1024)
+    width: int = whole(8, most=1024, least=2, multiple=2)
     depth: int = whole(2, most=64)
 
 
@@ -97,7 +97,7 @@ class HybridKnobs(ClassificationKnobs):
         heads: of attention; they divide the width.
     """
 
-    width: int = whole(16, most=8192)
+    width: int = whole(16, most=8192, least=4, multiple=4)
     depth: int = whole(1, most=64)
     heads: int = whole(2, most=64)
 

@@ -154,7 +154,7 @@ def _load(knobs: ContrastiveKnobs, network: Classifier) -> TaskData:
 
 
 def _load_locked(knobs: LockedKnobs) -> TaskData:
-    """As `_load`, with what the locked tower says of each image, of length one, as `inputs`."""
+    """As `_load`, with what the locked tower says of each image as `inputs`."""
     network = mlp(knobs.features, 1)
     data = _load(knobs, network)
     train = data.splits[Split.TRAIN]

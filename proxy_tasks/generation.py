@@ -46,12 +46,12 @@ class DiffusionKnobs(ImageKnobs):
     """A task of telling noise from image.
 
     Attributes:
-        width: channels of the U-Net at full size.
+        width: channels of the U-Net at full size, even for its norms.
         depth: residual blocks at half size.
     """
 
     batch: int = whole(16)
-    width: int = whole(8, most=1024)
+    width: int = whole(8, most=1024, least=2, multiple=2)
     depth: int = whole(1, most=64)
 
 
@@ -68,7 +68,9 @@ def build_digits_diffusion(knobs: DiffusionKnobs) -> Task:
         init=lambda key, data: unet_init(key, data["inputs"].shape[3], knobs.width, knobs.depth),
         draw=partial(_draw, knobs, True),
         loss=partial(_diffusion_loss, errors),
-        evaluate=lambda params, data: mean_over(data, lambda e: errors(params, **e)),
+        evaluate=lambda params, data: mean_over(
+            data, lambda e: errors(params, e["inputs"], e["time"], e["noise"])
+        ),
     )
 
 

@@ -5,7 +5,6 @@ A knob states its bounds where it is declared, so the check, the error and the h
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -21,12 +20,14 @@ DTYPES = ("float32", "bfloat16")
 """Types that a model may compute in; weights, losses and metrics are float32 in any case."""
 
 
-def whole(default: int, most: int = 65_536, least: int = 1) -> Any:
-    """A knob that is a whole number from `least` to `most`."""
+def whole(default: int, most: int = 65_536, least: int = 1, multiple: int = 1) -> Any:
+    """A knob that is a whole number from `least` to `most`, one of the multiples of `multiple`."""
+    kind = "whole number" if multiple == 1 else f"multiple of {multiple}"
 
     def check(value: object) -> str | None:
         good = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
-        return None if good else f"a whole number from {least} to {most}"
+        good = good and value % multiple == 0  # type: ignore[operator]
+        return None if good else f"a {kind} from {least} to {most}"
 
     return field(default=default, metadata={"check": check})
 
@@ -35,8 +36,7 @@ def number(default: float, least: float, most: float) -> Any:
     """A knob that is a number from `least` to `most`."""
 
     def check(value: object) -> str | None:
-        good = isinstance(value, int | float) and not isinstance(value, bool)
-        good = good and math.isfinite(value) and least <= value <= most  # type: ignore[arg-type, operator]
+        good = isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most
         return None if good else f"a number from {least:g} to {most:g}"
 
     return field(default=default, metadata={"check": check})

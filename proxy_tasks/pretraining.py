@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import tempfile
-import zipfile
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -122,10 +121,12 @@ def _read(place: Path, shapes: Params) -> Flat | None:
     try:
         with np.load(place, allow_pickle=False) as file:
             stored = {name: file[name] for name in file.files}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile):
+    except Exception:  # a damaged archive can raise almost anything, and what to do is the same
         return None
-    expected = {n: leaf.shape for n, leaf in zip(_names(shapes), jax.tree.leaves(shapes), strict=True)}
-    return stored if {name: array.shape for name, array in stored.items()} == expected else None
+    leaves = zip(_names(shapes), jax.tree.leaves(shapes), strict=True)
+    expected = {name: (leaf.shape, leaf.dtype) for name, leaf in leaves}
+    found = {name: (array.shape, array.dtype) for name, array in stored.items()}
+    return stored if found == expected else None
 
 
 def _write(place: Path, flat: Flat) -> None:
@@ -135,8 +136,8 @@ def _write(place: Path, flat: Flat) -> None:
     """
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=place.parent, suffix=".npz", delete=False) as file:
-            np.savez(file, **flat)  # type: ignore[arg-type]
-        os.replace(file.name, place)
+        with tempfile.TemporaryDirectory(dir=place.parent) as folder:
+            np.savez(Path(folder) / place.name, **flat)  # type: ignore[arg-type]
+            os.replace(Path(folder) / place.name, place)
     except OSError:
         return

@@ -41,7 +41,7 @@ class TaskRow:
     def preset(self, name: str) -> dict[str, object]:
         """Knobs of one of `PRESETS`, those that differ from the dataclass's defaults."""
         if name not in PRESETS:
-            raise unknown("preset", name, PRESETS)
+            raise unknown("preset", str(name), PRESETS)
         return dict(getattr(self, name))
 
 
