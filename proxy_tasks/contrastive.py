@@ -19,10 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from proxy_tasks.batches import draw_batches
-from proxy_tasks.classification import AttentionKnobs, heads_divide
+from proxy_tasks.classification import heads_divide
 from proxy_tasks.data.captions import captions_of
 from proxy_tasks.data.images import (
     TIE_BREAK,
+    ImageKnobs,
     cut,
     error_of_a_guess,
     labelled_images,
@@ -30,7 +31,7 @@ from proxy_tasks.data.images import (
     scaled,
 )
 from proxy_tasks.errors import TaskError
-from proxy_tasks.knobs import data_of, whole
+from proxy_tasks.knobs import data_of, number, whole
 from proxy_tasks.layers import cross_entropy, dense, dense_init, in_type, mean_over, normal, part, rms_norm
 from proxy_tasks.models.attention import blocks, blocks_init
 from proxy_tasks.models.classifier import Classifier
@@ -49,19 +50,37 @@ Tower: TypeAlias = Callable[[Params, jax.Array, Key | None], jax.Array]
 
 
 @dataclass(frozen=True)
-class ContrastiveKnobs(AttentionKnobs):
+class TowerKnobs(ImageKnobs):
+    """A task of matching images and captions, with a transformer for the captions.
+
+    Attributes:
+        width: numbers that stand for a word, or a patch, inside the transformers.
+        depth: blocks.
+        heads: of attention; they divide the width.
+        dropout: share of the activations that are dropped in training.
+    """
+
+    width: int = whole(16, most=8192)
+    depth: int = whole(1, most=64)
+    heads: int = whole(2, most=64)
+    dropout: float = number(0.0, 0.0, 0.9)
+
+
+@dataclass(frozen=True)
+class ContrastiveKnobs(TowerKnobs):
     """Two towers, both transformers of the same size.
 
     Attributes:
+        patch: height and width of a patch.
         vector: length of the vectors that images and captions become.
     """
 
-    depth: int = whole(1, most=64)
+    patch: int = whole(4, most=64)
     vector: int = whole(16, most=4096)
 
 
 @dataclass(frozen=True)
-class LockedKnobs(ContrastiveKnobs):
+class LockedKnobs(TowerKnobs):
     """The same with an image tower that was trained beforehand and stays so; only the text tower learns.
 
     Attributes:
@@ -111,7 +130,7 @@ def build_locked(knobs: LockedKnobs) -> Task:
 
 def _task(
     name: str,
-    knobs: ContrastiveKnobs,
+    knobs: TowerKnobs,
     load: Callable[[], TaskData],
     init: Callable[[Key, Data], Params],
     tower: Tower,
@@ -130,7 +149,7 @@ def _task(
     )
 
 
-def _load(knobs: ContrastiveKnobs, network: Classifier) -> TaskData:
+def _load(knobs: TowerKnobs, network: Classifier) -> TaskData:
     """`inputs`, `words` int32 (n, length), `label` int32 (n,); `prompts` and `symbols` are in all splits."""
     images = labelled_images(knobs)
     expected = network.fits(images.pixels.shape[1:])
@@ -178,11 +197,11 @@ def _load_locked(knobs: LockedKnobs) -> TaskData:
     return TaskData(splits, data.identity, data.chance)
 
 
-def _draw(knobs: ContrastiveKnobs, key: Key, data: Data, steps: int) -> Batches:
+def _draw(knobs: TowerKnobs, key: Key, data: Data, steps: int) -> Batches:
     return draw_batches(key, data["inputs"].shape[0], steps, knobs.batch, knobs.dropout > 0)
 
 
-def _text_init(knobs: ContrastiveKnobs, vector: int, key: Key, data: Data) -> Params:
+def _text_init(knobs: TowerKnobs, vector: int, key: Key, data: Data) -> Params:
     table, positions, body, head = jax.random.split(key, 4)
     return {
         "embedding": normal(table, (data["symbols"].shape[0], knobs.width), 0.5),
@@ -193,7 +212,7 @@ def _text_init(knobs: ContrastiveKnobs, vector: int, key: Key, data: Data) -> Pa
     }
 
 
-def _text_tower(knobs: ContrastiveKnobs, params: Params, words: jax.Array, key: Key | None) -> jax.Array:
+def _text_tower(knobs: TowerKnobs, params: Params, words: jax.Array, key: Key | None) -> jax.Array:
     """int32 (n, length) -> (n, vector)."""
     x = params["embedding"][words] + params["positions"]
     x = blocks(params["body"], x, knobs.heads, drop=knobs.dropout, key=key)
@@ -211,7 +230,7 @@ def _scale(params: Params) -> jax.Array:
     return jnp.exp(params["scale"][0].astype(jnp.float32))
 
 
-def _loss(knobs: ContrastiveKnobs, tower: Tower, params: Params, data: Data, batch: Batch) -> Scalar:
+def _loss(knobs: TowerKnobs, tower: Tower, params: Params, data: Data, batch: Batch) -> Scalar:
     images, words = (data[name][batch["index"]] for name in ("inputs", "words"))
     key = batch.get("key")
     seen = _unit(tower(params, images, part(key, 0)))
@@ -222,7 +241,7 @@ def _loss(knobs: ContrastiveKnobs, tower: Tower, params: Params, data: Data, bat
     return 0.5 * jnp.mean(cross_entropy(logits, targets) + cross_entropy(logits.T, targets))
 
 
-def _evaluate(knobs: ContrastiveKnobs, tower: Tower, params: Params, data: Data) -> Scalar:
+def _evaluate(knobs: TowerKnobs, tower: Tower, params: Params, data: Data) -> Scalar:
     classes, prompts, length = data["prompts"].shape
     every = _unit(_text_tower(knobs, params["text"], data["prompts"].reshape(-1, length), None))
     means = _unit(jnp.mean(every.reshape(classes, prompts, -1), axis=1))

@@ -47,6 +47,7 @@ class QuadraticKnobs(Knobs):
         noise: standard deviation of an example around the answer; with 0 every step sees the whole truth.
         rotated: whether the axes of the quadratic are mixed, so that no weight has a curvature of its own.
         points: examples in all.
+        fraction: the share of the training split that is trained on.
     """
 
     batch: int = whole(16)
@@ -129,6 +130,7 @@ class TeacherKnobs(Knobs):
         depth: hidden layers of the student.
         noise: standard deviation of what is added to the teacher's answers in training.
         points: examples in all.
+        fraction: the share of the training split that is trained on.
     """
 
     inputs: int = whole(16, most=4096)
@@ -210,6 +212,7 @@ class ModularKnobs(Knobs):
         modulus: numbers are from 0 to it; a network that has learned the rule knows all pairs.
         embedding: numbers that stand for a summand.
         width: of the hidden layer.
+        fraction: the share of the training split that is trained on.
     """
 
     modulus: int = whole(23, most=257, least=11)
