@@ -78,7 +78,17 @@ def make_parser() -> argparse.ArgumentParser:
     _add_json(inspect)
     inspect.set_defaults(run=_run_inspect)
 
-    tasks = _command(commands, "tasks", "list the proxy tasks and their knobs", "evosearch tasks --json")
+    tasks = _command(
+        commands,
+        "tasks",
+        "list the proxy tasks, what they cost, and their knobs",
+        "evosearch tasks\n  evosearch tasks digits_vit char_gru --preset x10 --measure",
+    )
+    tasks.add_argument("names", metavar="TASK", nargs="*", help="tasks (default: all)")
+    tasks.add_argument(
+        "--preset", default="tiny", metavar="P", help="size: tiny, x10 or x100 (default: tiny)"
+    )
+    tasks.add_argument("--measure", action="store_true", help="train each here and say how long that takes")
     _add_json(tasks)
     tasks.set_defaults(run=_run_tasks)
 
@@ -110,7 +120,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--repeats", type=_positive, default=2, metavar="N", help="independent tunings (default: 2)"
     )
     tune.add_argument(
-        "--settings", type=_positive, default=48, metavar="N", help="settings in each tuning (default: 48)"
+        "--settings", type=_positive, default=96, metavar="N", help="settings in each tuning (default: 96)"
     )
     tune.add_argument(
         "--seeds", type=_several, default=16, metavar="N", help="fresh seeds in the end (default: 16)"
@@ -120,6 +130,36 @@ def make_parser() -> argparse.ArgumentParser:
     _add_workers(tune)
     _add_json(tune)
     tune.set_defaults(run=_run_tune)
+
+    fidelity = _command(
+        commands,
+        "fidelity",
+        "ask whether small tasks rank optimizers as larger ones do; Ctrl-C stops, the same command goes on",
+        "evosearch fidelity --preset tiny x10 --run runs/quickstart\n  evosearch fidelity --report-only",
+    )
+    fidelity.add_argument(
+        "--task", action="extend", nargs="+", default=[], metavar="NAME", help="tasks (default: all)"
+    )
+    fidelity.add_argument(
+        "--preset", action="extend", nargs="+", default=[], metavar="P", help="sizes (default: all)"
+    )
+    fidelity.add_argument(
+        "--run", action="extend", nargs="+", default=[], metavar="RUN", help="sample programs of these runs"
+    )
+    fidelity.add_argument(
+        "--sample", type=_positive, default=8, metavar="N", help="how many of each (default: 8)"
+    )
+    fidelity.add_argument("--out", metavar="DIR", help="where trainings are kept (default: studies/fidelity)")
+    fidelity.add_argument(
+        "--file", metavar="FILE.json", help="the measurements (default: those that evosearch ships)"
+    )
+    fidelity.add_argument("--plot", metavar="FILE.png", help="draw the correlations")
+    fidelity.add_argument(
+        "--report-only", action="store_true", help="train nothing, say what the measurements show"
+    )
+    _add_workers(fidelity)
+    _add_json(fidelity)
+    fidelity.set_defaults(run=_run_fidelity)
 
     bench = _command(
         commands,
@@ -185,7 +225,7 @@ def _run_inspect(args: argparse.Namespace) -> int:
 def _run_tasks(args: argparse.Namespace) -> int:
     from evosearch.cli.tables import tasks_command
 
-    return tasks_command(args.json)
+    return tasks_command(args.names, args.preset, args.measure, args.json)
 
 
 def _run_primitives(args: argparse.Namespace) -> int:
@@ -209,6 +249,24 @@ def _run_tune(args: argparse.Namespace) -> int:
         args.file,
         args.backend,
         args.workers or "auto",
+        args.json,
+    )
+
+
+def _run_fidelity(args: argparse.Namespace) -> int:
+    from evosearch.cli.fidelity import fidelity_command
+
+    return fidelity_command(
+        args.task,
+        args.preset,
+        args.run,
+        args.sample,
+        args.out,
+        args.file,
+        args.plot,
+        args.report_only,
+        args.backend,
+        args.workers,
         args.json,
     )
 

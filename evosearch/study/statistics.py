@@ -104,12 +104,12 @@ def bootstrap(
 
     Args:
         samples: arrays whose first axis is the seeds; all are resampled alike, so that seeds stay paired.
-        statistic: of those arrays; NaN or infinite where it has no value.
+        statistic: of those arrays; always finite.
         seed: of the resampling.
         resamples: how many.
 
     Returns:
-        None with fewer than two seeds. An end is infinite or NaN where the statistic is so often enough.
+        None with fewer than two seeds.
     """
     arrays = [np.asarray(sample, np.float64) for sample in samples]
     count = len(arrays[0])

@@ -9,7 +9,8 @@ from types import MappingProxyType
 from evosearch.evaluation import Tuned
 from evosearch.evaluation.references import REFERENCES, Grid, logarithmic
 from evosearch.evaluation.settings import Statements, with_settings
-from evosearch.study.tuning import Place, values_at
+from evosearch.study.surrogate import Place
+from evosearch.study.tuning import values_at
 
 Candidate = Statements | Tuned
 

@@ -4,22 +4,21 @@ The same for everybody who is tuned, and with the same number of settings, howev
 are:
 
 1. a coarse grid: every second learning rate times three weight decays, everything else where its grid starts;
-2. rounds of a few settings: those nearest to the best so far, in steps of the grids, that were not tried;
-3. when the settings are spent, the best few are tried on more seeds, and the best mean over all seeds wins.
+2. rounds of a few settings, where a model of all scores so far expects good ones (see `surrogate`): going to
+   the neighbours of the best so far instead followed luck, and two tunings ended 10 % to 100 % apart;
+3. when the settings are spent, those that the model thinks best are tried on more seeds, and the best mean
+   over all seeds wins.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 import random
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from evosearch.evaluation.references import Grid
-
-Place = tuple[int, ...]
-"""A setting, as places in the grids."""
+from evosearch.study.surrogate import Place, Surrogate
 
 
 @dataclass(frozen=True)
@@ -32,11 +31,14 @@ class Effort:
         finalists: how many settings are tried on more seeds.
         more: on how many more.
         round: settings in a round.
+
+    The defaults spend 132 trainings. On a simulated task with 25 % noise that ends 7 % above the optimum on
+    average; 48 settings on two seeds each, as many trainings, end 11 % above it.
     """
 
-    settings: int = 48
-    first: int = 2
-    finalists: int = 4
+    settings: int = 96
+    first: int = 1
+    finalists: int = 6
     more: int = 6
     round: int = 8
 
@@ -124,7 +126,7 @@ def tuning(grids: Mapping[str, Grid], effort: Effort, rng: random.Random) -> Tun
         grids: at least one; the first is the learning rate's (or a factor on it), the second the weight
             decay's.
         effort: how much.
-        rng: decides which of equally near settings come first.
+        rng: draws from the model; see `surrogate`.
 
     Example:
         search = tuning(grids, Effort(), random.Random(0))
@@ -144,11 +146,12 @@ def tuning(grids: Mapping[str, Grid], effort: Effort, rng: random.Random) -> Tun
         scores = yield tuple(Trial(place, first) for place in batch)
         for place, of_place in zip(batch, scores, strict=True):
             tried[place] = Tried(place, tuple(of_place))
-        centre = min(tried.values(), key=lambda t: t.mean).place
-        count = min(effort.round, wanted - len(tried))
-        batch = list(itertools.islice(_nearest(centre, sizes, tried, rng), count))
+        model = Surrogate.fit({t.place: t.mean for t in tried.values()})
+        batch = model.propose(sizes, min(effort.round, wanted - len(tried)), rng)
     runs = len(tried) * effort.first
-    ranked = sorted(tried.values(), key=lambda t: t.mean)
+    ranked = sorted(
+        tried.values(), key=lambda t: (not math.isfinite(t.mean), model.expected[t.place], t.mean)
+    )
     finalists = [t for t in ranked[: effort.finalists] if math.isfinite(t.mean)]
     if effort.more and len(finalists) > 0:
         more = tuple(range(effort.first, effort.seeds))
@@ -211,26 +214,3 @@ def _coarse_decays(others: Sequence[Grid]) -> Iterator[list[Place]]:
     last = len(others[0].values) - 1
     yield [(place,) for place in sorted({round(share * last) for share in _DECAYS})]
     yield [(others[0].start,)]
-
-
-def _nearest(
-    centre: Place, sizes: Sequence[int], tried: Mapping[Place, object], rng: random.Random
-) -> Iterator[Place]:
-    """Places that were not tried, by their distance from the centre; equally far ones in random order."""
-    for distance in range(1, sum(sizes)):
-        shell = [place for place in _shell(centre, sizes, distance) if place not in tried]
-        rng.shuffle(shell)
-        yield from shell
-
-
-def _shell(centre: Sequence[int], sizes: Sequence[int], distance: int) -> Iterator[Place]:
-    """All places of the grids so many steps from the centre, over all hyperparameters together."""
-    if not centre:
-        if distance == 0:
-            yield ()
-        return
-    for step in range(-distance, distance + 1):
-        at = centre[0] + step
-        if 0 <= at < sizes[0]:
-            for rest in _shell(centre[1:], sizes[1:], distance - abs(step)):
-                yield (at, *rest)
