@@ -9,10 +9,11 @@ import pytest
 from scipy import stats
 
 from evosearch.evaluation import Job, Outcome, Status, Tuned
-from evosearch.evaluation.references import REFERENCES
 from evosearch.language import builtin
 from evosearch.search.progress import Silent
 from evosearch.search.report import TUNING_SEEDS, Bench, Contender, Standing, compare, tune
+from evosearch.study.tunable import tunable_reference
+from evosearch.study.tuning import Effort
 from proxy_tasks import Split
 
 Score = Callable[[Job, int, int], Sequence[float]]
@@ -74,85 +75,67 @@ def bench_of(
 
 # ---------------------------------------------------------------- tuning
 
-REFERENCE = REFERENCES["adamw"]
-LOWS, HIGHS = (np.log([r[side] for r in REFERENCE.ranges.values()]) for side in (0, 1))
-OPTIMUM = LOWS + (HIGHS - LOWS) * np.array([0.8, 0.3, 0.1, 0.6])
+ADAMW = tunable_reference("adamw")
+GRIDS = tuple(ADAMW.grids.values())
+OPTIMUM = (9, 3, 5, 6)
+"""Places in the grids."""
 
 
-def distance(values: Sequence[float]) -> float:
-    """From the planted optimum, in shares of the ranges."""
-    return float(np.linalg.norm((np.log(values) - OPTIMUM) / (HIGHS - LOWS)))
+def place_of(values: Sequence[float]) -> tuple[int, ...]:
+    return tuple(grid.values.index(value) for grid, value in zip(GRIDS, values, strict=True))
 
 
 def planted(job: Job, task: int, seed: int) -> list[float]:
     assert isinstance(job.candidate, Tuned)
     assert job.candidate.name == "adamw"
-    return [1 + distance(job.candidate.values) ** 2 + 0.1 * (seed % 2)]
-
-
-def tuned_distance(settings: int, seed: int) -> float:
-    bench, _ = bench_of(planted, seed=seed)
-    return distance(tune(bench, REFERENCE, settings).values)
+    far = sum((a - b) ** 2 for a, b in zip(place_of(job.candidate.values), OPTIMUM, strict=True))
+    return [1 + 0.01 * far + 0.1 * (seed % 2)]
 
 
 def test_tuning_finds_a_planted_optimum() -> None:
-    found = [tuned_distance(200, seed) for seed in range(8)]
-    assert max(found) < 0.2
-    assert np.mean(found) < 0.1
-    # Better than as many settings at random, whose best is about 0.15 away.
-    rng = np.random.Generator(np.random.Philox(key=0))
-    points = LOWS + (HIGHS - LOWS) * rng.random((8, 200, 4))
-    at_random = [min(distance(np.exp(point)) for point in some) for some in points]
-    assert np.mean(found) < 0.75 * np.mean(at_random)
+    bench, _ = bench_of(planted)
+    optimum = tune(bench, ADAMW, 200)
+    assert optimum.place == OPTIMUM
+    assert optimum.settings == 200
+    assert ADAMW.at(optimum.place) == Tuned("adamw", tuple(optimum.values.values()))
 
 
 @pytest.mark.parametrize("settings", [1, 2, 3, 10, 57])
-def test_tuning_tries_so_many_settings_within_the_ranges(settings: int) -> None:
+def test_tuning_tries_so_many_settings(settings: int) -> None:
     bench, pool = bench_of(planted)
-    best = tune(bench, REFERENCE, settings)
-    assert len(pool.jobs) == settings
-    tried = np.array([job.candidate.values for job in pool.jobs])  # type: ignore[union-attr]
-    assert (np.log(tried) >= LOWS - 1e-9).all()
-    assert (np.log(tried) <= HIGHS + 1e-9).all()
-    assert len(np.unique(tried, axis=0)) == settings
-    assert best in [job.candidate for job in pool.jobs]
-    assert distance(best.values) == min(distance(values) for values in tried)
+    optimum = tune(bench, ADAMW, settings)
+    assert optimum.settings == len(pool.jobs) == settings  # with two seeds there are no more for finalists
+    assert len({job.candidate for job in pool.jobs}) == settings
     assert all(job.split is Split.SEARCH and job.seeds == ((3, 5),) for job in pool.jobs)
 
 
 def test_tuning_depends_on_the_seed_of_the_search_alone() -> None:
-    first, again, other = (tune(bench_of(planted, seed=s)[0], REFERENCE, 20) for s in (4, 4, 5))
-    assert first == again != other
+    def tried(seed: int) -> list[object]:
+        bench, pool = bench_of(planted, seed=seed)
+        tune(bench, ADAMW, 40)
+        return [job.candidate for job in pool.jobs]
 
-
-def test_references_are_tuned_with_numbers_of_their_own() -> None:
-    shares = []
-    for reference in REFERENCES.values():
-        bench, pool = bench_of(lambda job, task, seed: [1.0])
-        tune(bench, reference, 3)
-        low, high = (np.log([r[side] for r in reference.ranges.values()]) for side in (0, 1))
-        values = pool.jobs[0].candidate.values  # type: ignore[union-attr]
-        shares.append((np.log(values) - low) / (high - low))
-    assert not np.allclose(shares[0], shares[1])
+    assert tried(4) == tried(4) != tried(5)
 
 
 def test_tuning_takes_a_few_of_the_searchs_seeds() -> None:
+    """Two for each setting, more for the best few; a task with fewer seeds than another begins anew."""
     pools = (tuple(range(10, 50)), tuple(range(3)))
     bench, pool = bench_of(lambda job, task, seed: [1.0], pools)
-    tune(bench, REFERENCE, 4)
-    assert {job.seeds for job in pool.jobs} == {(tuple(range(10, 10 + TUNING_SEEDS)), (0, 1, 2))}
+    tune(bench, ADAMW, 5)
+    first, more = ((10, 11), (0, 1)), (tuple(range(12, 10 + TUNING_SEEDS)), (2, 0, 1, 2, 0, 1))
+    assert [job.seeds for job in pool.jobs] == [first] * 5 + [more] * min(5, Effort().finalists)
 
 
 def test_settings_that_fail_are_not_chosen() -> None:
     def score(job: Job, task: int, seed: int) -> list[float]:
-        large = job.candidate.values[0] > math.exp(OPTIMUM[0])  # type: ignore[union-attr]
+        large = place_of(job.candidate.values)[0] >= OPTIMUM[0]  # type: ignore[union-attr]
         return [math.inf if large and seed == 5 else planted(job, task, seed)[0]]
 
     bench, _ = bench_of(score)
-    assert tune(bench, REFERENCE, 60).values[0] <= math.exp(OPTIMUM[0])
+    assert tune(bench, ADAMW, 200).place == (OPTIMUM[0] - 1, *OPTIMUM[1:])
     bench, _ = bench_of(lambda job, task, seed: [math.inf])
-    middle = tune(bench, REFERENCE, 5)
-    assert np.log(middle.values) == pytest.approx((LOWS + HIGHS) / 2)
+    assert tune(bench, ADAMW, 5).mean == math.inf
 
 
 def test_each_setting_is_judged_at_its_best_factor() -> None:
@@ -161,22 +144,22 @@ def test_each_setting_is_judged_at_its_best_factor() -> None:
 
     bench, _ = bench_of(score, factors=(1.0, 2.0, 3.0))
     plain, _ = bench_of(planted)
-    assert tune(bench, REFERENCE, 20) == tune(plain, REFERENCE, 20)
+    assert tune(bench, ADAMW, 20) == tune(plain, ADAMW, 20)
 
 
 def test_tasks_count_in_their_own_units() -> None:
     """However large the numbers of a metric are."""
-    wanted = (math.exp(-6.0), math.exp(-3.0))
+    wanted = (2, 10)
 
     def score(job: Job, task: int, seed: int) -> list[float]:
-        far = math.log(job.candidate.values[0] / wanted[task])  # type: ignore[union-attr]
+        far = place_of(job.candidate.values)[0] - wanted[task]  # type: ignore[union-attr]
         return [(1000.0, 1.0)[task] * (1 + far**2)]
 
-    def lr(units: tuple[float, float]) -> float:
-        return tune(bench_of(score, ((0,), (0,)), units=units)[0], REFERENCE, 60).values[0]
+    def lr(units: tuple[float, float]) -> int:
+        return tune(bench_of(score, ((0,), (0,)), units=units)[0], ADAMW, 60).place[0]
 
-    assert lr((1000.0, 1.0)) == pytest.approx(math.exp(-4.5), rel=0.2)
-    assert lr((1.0, 1000.0)) == pytest.approx(wanted[0], rel=0.2)
+    assert lr((1000.0, 1.0)) == 6
+    assert lr((1.0, 1000.0)) == wanted[0]
 
 
 # ---------------------------------------------------------------- comparison
