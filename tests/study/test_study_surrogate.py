@@ -125,6 +125,6 @@ def test_the_line_search_asks_for_little(start, asked):
     assert walk(scores, start) == (5, asked)
 
 
-def test_where_everything_fails_the_line_search_takes_the_smallest_rate_that_it_tried():
-    assert walk([math.inf] * 5, 2) == (1, [2, 1, 3])
+def test_where_everything_fails_the_line_search_goes_to_the_smallest_rate():
+    assert walk([math.inf] * 5, 2) == (0, [2, 1, 0])
     assert walk([math.nan] * 4, None) == (0, [0, 2, 1])

@@ -190,7 +190,7 @@ def test_tuning_as_trainings(tmp_path: Path, who: object) -> None:
     effort = Effort(settings=10)
 
     def steps() -> Steps[Sequence[Measured]]:
-        optimum = yield from tune(who, effort, random.Random(0), 1, range(50, 58))  # type: ignore[arg-type]
+        optimum = yield from tune(who, effort, random.Random(0), 1, range(50, 90))  # type: ignore[arg-type]
         assert optimum.settings == 10
         return (yield from report(1, who.at(optimum.place), 5))  # type: ignore[attr-defined]
 
@@ -198,7 +198,7 @@ def test_tuning_as_trainings(tmp_path: Path, who: object) -> None:
         ((_, fresh),) = Trials(PLAN, pool, ledger).run([Work("a", 49, steps())])
     own = [job for job in pool.jobs if job.split is Split.SEARCH]
     assert len(own) == 10 * effort.first + effort.finalists * effort.more
-    assert {job.seeds for job in own} == {((), (seed,)) for seed in range(50, 58)}
+    assert {job.seeds for job in own} == {((), (seed,)) for seed in range(50, 50 + effort.seeds)}
     reported = [job for job in pool.jobs if job.split is Split.REPORT]
     assert [job.seeds for job in reported] == [((), (seed,)) for seed in range(5)]
     assert len({job.candidate for job in reported}) == 1

@@ -62,7 +62,7 @@ def test_it_finds_a_planted_optimum() -> None:
     assert optimum.edge == ()
     assert optimum.mean == pytest.approx(bowl(BEST)(dict(optimum.values), 0)) < 1.1
     assert optimum.gap > 0
-    assert len(optimum.scores) == Effort().seeds == 8
+    assert len(optimum.scores) == Effort().seeds
 
 
 def test_with_the_usual_effort_it_comes_close_through_noise() -> None:
@@ -83,12 +83,13 @@ def test_everybody_gets_as_many_settings_and_seeds(settings: int, name: str) -> 
     *rounds, finals = batches
     tried = [trial.place for batch in rounds for trial in batch]
     assert len(tried) == len(set(tried)) == optimum.settings == settings
-    assert all(trial.seeds == (0, 1) for batch in rounds for trial in batch)
+    first, more = tuple(range(effort.first)), tuple(range(effort.first, effort.seeds))
+    assert all(trial.seeds == first for batch in rounds for trial in batch)
     assert all(0 <= p < len(g.values) for place in tried for p, g in zip(place, grids.values(), strict=True))
     assert all(len(batch) <= effort.round for batch in rounds[1:])
     assert len(finals) == min(effort.finalists, settings)
-    assert all(trial.seeds == (2, 3, 4, 5, 6, 7) for trial in finals)
-    assert optimum.runs == 2 * settings + 6 * len(finals) <= effort.trainings
+    assert all(trial.seeds == more for trial in finals)
+    assert optimum.runs == effort.first * settings + effort.more * len(finals) <= effort.trainings
     assert len(optimum.tried) == settings
 
 
@@ -141,7 +142,7 @@ def test_what_is_tried_is_decided_by_the_seed() -> None:
 
 def test_failures_are_never_chosen() -> None:
     def score(values: dict[str, float], seed: int) -> float:
-        return math.inf if values["lr"] > 0.05 and seed == 1 else bowl(BEST)(values, seed)
+        return math.inf if values["lr"] > 0.05 and seed == 0 else bowl(BEST)(values, seed)
 
     optimum, _ = drive(GRIDS, score, Effort(settings=120))
     assert optimum.values["lr"] == 0.0316
@@ -159,21 +160,24 @@ def test_who_fails_on_more_seeds_does_not_win() -> None:
 
 def test_when_everything_fails() -> None:
     optimum, batches = drive(GRIDS, lambda values, seed: math.inf)
-    assert (optimum.mean, optimum.gap, optimum.settings, optimum.runs) == (math.inf, math.inf, 48, 96)
-    assert all(trial.seeds == (0, 1) for batch in batches for trial in batch)
+    settings = Effort().settings
+    assert (optimum.mean, optimum.gap, optimum.settings) == (math.inf, math.inf, settings)
+    assert optimum.runs == settings * Effort().first
+    assert max(len(trial.seeds) for batch in batches for trial in batch) == Effort().first
 
 
 def test_the_best_mean_over_all_seeds_wins() -> None:
-    """Not the one that was lucky on the first two."""
+    """Not the one that was lucky on the first seeds."""
+    first = Effort().first
 
     def score(values: dict[str, float], seed: int) -> float:
         lucky = values["lr"] == 0.1
-        return bowl(BEST[:1])(values, seed) + (0 if not lucky else -0.5 if seed < 2 else 1)
+        return bowl(BEST[:1])(values, seed) + (0 if not lucky else -0.5 if seed < first else 1)
 
     optimum, _ = drive({"lr": GRIDS["lr"]}, score, Effort(settings=17))
     assert optimum.values["lr"] == 0.178
     tried = {t.place: t.scores for t in optimum.tried}
-    assert min(tried, key=lambda place: sum(tried[place][:2])) == (GRIDS["lr"].values.index(0.1),)
+    assert min(tried, key=lambda place: sum(tried[place][:first])) == (GRIDS["lr"].values.index(0.1),)
 
 
 def test_what_is_tuned_of_whom() -> None:
