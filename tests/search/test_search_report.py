@@ -104,9 +104,13 @@ def test_tuning_finds_a_planted_optimum() -> None:
 def test_tuning_tries_so_many_settings(settings: int) -> None:
     bench, pool = bench_of(planted)
     optimum = tune(bench, ADAMW, settings)
-    assert optimum.settings == len(pool.jobs) == settings  # with two seeds there are no more for finalists
-    assert len({job.candidate for job in pool.jobs}) == settings
-    assert all(job.split is Split.SEARCH and job.seeds == ((3, 5),) for job in pool.jobs)
+    first, finals = pool.jobs[:settings], pool.jobs[settings:]
+    assert optimum.settings == len({job.candidate for job in pool.jobs}) == settings
+    assert {job.candidate for job in finals} <= {job.candidate for job in first}
+    assert all(job.split is Split.SEARCH for job in pool.jobs)
+    assert {job.seeds for job in first} == {((3, 5)[: Effort().first],)}
+    assert len(finals) == (min(settings, Effort().finalists) if Effort().first == 1 else 0)
+    assert {seed for job in pool.jobs for seed in job.seeds[0]} == {3, 5}
 
 
 def test_tuning_depends_on_the_seed_of_the_search_alone() -> None:
@@ -119,11 +123,15 @@ def test_tuning_depends_on_the_seed_of_the_search_alone() -> None:
 
 
 def test_tuning_takes_a_few_of_the_searchs_seeds() -> None:
-    """Two for each setting, more for the best few; a task with fewer seeds than another begins anew."""
+    """A few for each setting, more for the best few; a task with fewer seeds than another begins anew."""
     pools = (tuple(range(10, 50)), tuple(range(3)))
     bench, pool = bench_of(lambda job, task, seed: [1.0], pools)
     tune(bench, ADAMW, 5)
-    first, more = ((10, 11), (0, 1)), (tuple(range(12, 10 + TUNING_SEEDS)), (2, 0, 1, 2, 0, 1))
+    places = range(TUNING_SEEDS)
+    first, more = (
+        (tuple(10 + p for p in some), tuple(p % 3 for p in some))
+        for some in (places[: Effort().first], places[Effort().first :])
+    )
     assert [job.seeds for job in pool.jobs] == [first] * 5 + [more] * min(5, Effort().finalists)
 
 
