@@ -123,6 +123,9 @@ def make_parser() -> argparse.ArgumentParser:
         "--settings", type=_positive, default=96, metavar="N", help="settings in each tuning (default: 96)"
     )
     tune.add_argument(
+        "--finalist-seeds", type=_positive, default=6, metavar="N", help="further seeds of the best 6 settings"
+    )
+    tune.add_argument(
         "--seeds", type=_several, default=16, metavar="N", help="fresh seeds in the end (default: 16)"
     )
     tune.add_argument("--out", metavar="DIR", help="where trainings are kept (default: studies/tune)")
@@ -244,6 +247,7 @@ def _run_tune(args: argparse.Namespace) -> int:
         args.reference,
         args.repeats,
         args.settings,
+        args.finalist_seeds,
         args.seeds,
         args.out,
         args.file,
