@@ -40,12 +40,14 @@ class TaskPlan:
         knobs: the task's settings, as pairs.
         schedule: of the learning rate.
         clip: gradients are scaled down to this global norm; None for never.
+        curve: points of the learning curve that each training measures, at most its steps.
     """
 
     name: str
     knobs: tuple[tuple[str, object], ...] = ()
     schedule: Schedule = field(default_factory=Schedule)
     clip: float | None = None
+    curve: int = 0
 
     def build(self) -> Task:
         """The task; raises TaskError as `proxy_tasks.build` does."""
@@ -63,7 +65,6 @@ class Plan:
         hurdles: shares of the steps, in (0, 1), after which a training may be cut.
         way: one of `WAYS`.
         capacity: the largest program that the interpreter takes.
-        curve: points of the learning curve that each training measures, at most its steps.
     """
 
     tasks: tuple[TaskPlan, ...]
@@ -71,7 +72,6 @@ class Plan:
     hurdles: tuple[float, ...] = ()
     way: str = "interpreter"
     capacity: Capacity = field(default_factory=Capacity)
-    curve: int = 0
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class _Bench:
 
     index: int
     task: Task
-    clip: float | None
+    plan: TaskPlan
     schedule: NDArray[np.float32]
     arrays: Mapping[Split, Any]
     prepare: Callable[[Any, Any], tuple[Any, Any]]
@@ -191,12 +191,12 @@ class Evaluator:
         return _Bench(
             index=index,
             task=task,
-            clip=task_plan.clip,
+            plan=task_plan,
             schedule=task_plan.schedule.values(task.steps),
             arrays=arrays,
             prepare=jax.jit(prepare),
-            evaluate=None if self.plan.curve else jax.jit(evaluate),
-            interpret=training(task, task.steps, interpreter, self.plan.curve, task_plan.clip),
+            evaluate=None if task_plan.curve else jax.jit(evaluate),
+            interpret=training(task, task.steps, interpreter, task_plan.curve, task_plan.clip),
             hurdle_steps=np.array([max(1, round(h * task.steps)) for h in self.plan.hurdles], np.int32),
         )
 
@@ -210,6 +210,7 @@ class Evaluator:
         metrics: list[tuple[tuple[float, ...], ...]] = []
         hurdles: list[tuple[tuple[float, ...], ...]] = []
         curves: list[tuple[tuple[tuple[float, ...], ...], ...]] = []
+        curved = any(task_plan.curve for task_plan in self.plan.tasks)
         steps = 0
         status = Status.OK
         for index, seeds in enumerate(job.seeds):
@@ -225,15 +226,15 @@ class Evaluator:
                 steps += sum(int(r.steps) for r in results.values())
                 task_metrics.append(_row_of_metrics(results, len(self.plan.factors)))
                 task_hurdles.append(_best_hurdles(results))
-                if self.plan.curve:
-                    task_curves.append(_row_of_curves(results, len(self.plan.factors), self.plan.curve))
+                if points := self.plan.tasks[index].curve:
+                    task_curves.append(_row_of_curves(results, len(self.plan.factors), points))
                 alive = [f for f in alive if np.isfinite(results[f].metric)]
                 if not alive:
                     status = Status.CUT if any(r.cut for r in results.values()) else Status.DIVERGED
                     break
             metrics.append(tuple(task_metrics))
             hurdles.append(tuple(task_hurdles))
-            if self.plan.curve:
+            if curved:
                 curves.append(tuple(task_curves))
             if status is not Status.OK:
                 break
@@ -268,8 +269,8 @@ class Evaluator:
 
         def compiled(key: Hashable, rule: Rule) -> Callable[[Any, Inputs], Trained]:
             def make() -> Callable[[Any, Inputs], Trained]:
-                task, curve = bench.task, self.plan.curve
-                return training(task, task.steps, rule, curve, bench.clip, bench.evaluate)
+                task, plan = bench.task, bench.plan
+                return training(task, task.steps, rule, plan.curve, plan.clip, bench.evaluate)
 
             return self._rules.get_or((bench.index, key), make)
 

@@ -38,7 +38,7 @@ class Outcome:
         hurdles: running losses at the hurdles; infinite where training did not get there.
         steps: training steps done, over all tasks, seeds and factors.
         seconds: what they took, on the worker.
-        curves: learning curves; empty unless the plan asks for them.
+        curves: learning curves; empty unless a task of the plan asks for them.
     """
 
     status: Status

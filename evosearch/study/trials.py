@@ -214,7 +214,8 @@ class Trials:
                     f"gave no result: it {outcome.status.value}; nothing that was done is lost"
                 )
             metric = outcome.metrics[training.task][0][0]
-            curve = outcome.curves[training.task][0][0] if outcome.curves else ()
+            curved = self._plan.tasks[training.task].curve > 0
+            curve = outcome.curves[training.task][0][0] if curved else ()
             measured = Measured(outcome.status, metric, outcome.steps, outcome.seconds, curve)
             self._ledger.add(key, measured)
             self._trained += 1
@@ -275,7 +276,7 @@ def task_identity(plan: Plan, index: int) -> str:
         "schedule": [task_plan.schedule.kind, task_plan.schedule.warmup],
         "clip": task_plan.clip,
         "way": plan.way,
-        "curve": plan.curve,
+        "curve": task_plan.curve,
         "steps": task.steps,
         "data": task.data().fingerprint,
         "functions": _functions(task),

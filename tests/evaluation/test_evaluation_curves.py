@@ -34,7 +34,7 @@ def body(*lines: str) -> tuple[Statement, ...]:
 @pytest.fixture(scope="module")
 def curved() -> Evaluator:
     """One task, two factors, four points; lr rises by 0.05 a step."""
-    return Evaluator(Plan((TaskPlan("digits_mlp", KNOBS, Schedule("linear", 0.999)),), (1.0, 0.5), curve=4))
+    return Evaluator(Plan((TaskPlan("digits_mlp", KNOBS, Schedule("linear", 0.999), curve=4),), (1.0, 0.5)))
 
 
 @pytest.mark.parametrize("candidate", [SGD, REFERENCE], ids=["program", "reference"])
@@ -53,7 +53,7 @@ def test_a_curve_changes_no_training() -> None:
     """And with a constant learning rate its first half is a training of half the steps."""
     steady, half = Schedule("constant", 0.0), (("steps", 10), *KNOBS[1:])
     plans = [
-        Plan((TaskPlan("digits_mlp", knobs, steady),), curve=curve, way="compiled")
+        Plan((TaskPlan("digits_mlp", knobs, steady, curve=curve),), way="compiled")
         for knobs, curve in ((KNOBS, 2), (KNOBS, 0), (half, 0))
     ]
     ours, plain, short = (Evaluator(plan).evaluate(Job(0, SGD, ((0,),))) for plan in plans)

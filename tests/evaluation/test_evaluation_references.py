@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -202,7 +203,7 @@ def test_memory_of_the_state(reference: Reference) -> None:
 def test_a_reference_trains_alike_whether_its_metric_is_compiled_in_or_apart() -> None:
     """With a curve the metric is taken inside the training, without one beside it."""
     task = TaskPlan("digits_mlp", (("steps", 30),), Schedule("constant", 0.0))
-    apart, inside = Evaluator(Plan((task,))), Evaluator(Plan((task,), curve=3))
+    apart, inside = Evaluator(Plan((task,))), Evaluator(Plan((replace(task, curve=3),)))
     for lr in (0.0316, 1e30):
         job = Job(0, Tuned("adamw", (lr, 0.1, 0.1, 0.01)), ((0,),), Split.REPORT)
         ours, theirs = apart.evaluate(job), inside.evaluate(job)

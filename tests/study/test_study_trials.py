@@ -154,7 +154,7 @@ def test_what_a_result_depends_on_is_in_its_key(tmp_path: Path) -> None:
         Plan((TaskPlan("digits_mlp", KNOBS, Schedule("linear")),)),
         Plan((TaskPlan("digits_mlp", KNOBS, clip=1.0),)),
         Plan((TaskPlan("digits_mlp", KNOBS),), way="compiled"),
-        Plan((TaskPlan("digits_mlp", KNOBS),), curve=2),
+        Plan((TaskPlan("digits_mlp", KNOBS, curve=2),)),
     ]
     trainings = [
         training(0),
