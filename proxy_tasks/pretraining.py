@@ -119,8 +119,8 @@ def _flat(tree: Params) -> Flat:
 def _read(place: Path, shapes: Params) -> Flat | None:
     """The stored weights; None where there are none, or the file is not whole and they are made again."""
     try:
-        with np.load(place, allow_pickle=False) as file:
-            stored = {name: file[name] for name in file.files}
+        with place.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            stored = {name: arrays[name] for name in arrays.files}
     except Exception:  # a damaged archive can raise almost anything, and what to do is the same
         return None
     leaves = zip(_names(shapes), jax.tree.leaves(shapes), strict=True)
