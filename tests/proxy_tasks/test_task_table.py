@@ -1,21 +1,31 @@
-"""Building tasks: knobs, and every mistake by its message."""
+"""Building tasks: names, presets, knobs, and every mistake by its message."""
 
 import dataclasses
 import re
+from dataclasses import fields
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from proxy_tasks import TASKS, TaskError, build
+from proxy_tasks import PRESETS, TASKS, TaskError, build
+from proxy_tasks import knobs as kinds
+from proxy_tasks.knobs import Knobs
 
 every_task = pytest.mark.parametrize("name", sorted(TASKS))
-GAP = "array 'labels': expected two or more classes 0, 1, 2, ... without a gap"
+every_preset = pytest.mark.parametrize("preset", PRESETS)
+WITH_PATH = sorted(n for n, row in TASKS.items() if "path" in {f.name for f in fields(row.knobs)})
+FOUR_CLASSES = np.arange(200) % 4
 WORDS = "The quick brown fox jumps over the lazy dog.\n"
 
 
 def refuses(message, name, **knobs):
     with pytest.raises(TaskError, match=f"^{re.escape(message)}$"):
         build(name, **knobs)
+
+
+# Names
 
 
 def test_an_unknown_task_names_the_closest():
@@ -25,25 +35,57 @@ def test_an_unknown_task_names_the_closest():
 
 
 def test_an_unknown_knob_names_the_closest():
-    expected = "expected one of batch, hidden, path, steps"
-    refuses(
-        f"task 'digits_mlp': unknown knob 'hiden': did you mean 'hidden'? {expected}", "digits_mlp", hiden=3
+    expected = (
+        "expected one of batch, colour, depth, dropout, dtype, examples, fraction, path, preset, shift, "
+        "size, smoothing, steps, width"
     )
+    refuses(
+        f"task 'digits_mlp': unknown knob 'widht': did you mean 'width'? {expected}", "digits_mlp", widht=3
+    )
+    refuses(f"task 'digits_mlp': unknown knob 'heads': {expected}", "digits_mlp", heads=3)
 
 
 @every_task
-@pytest.mark.parametrize("value", [0, -1, 2.5, 200.0, "200", True, None, 10**9])
-def test_a_number_that_cannot_be(name, value):
-    limits = f"expected a whole number from 1 to 10000000, found {value!r}"
-    refuses(f"task {name!r}: knob 'steps': {limits}", name, steps=value)
+@pytest.mark.parametrize("preset", ["X10", "", "huge", "tin", 10, None, []])
+def test_an_unknown_preset(name, preset):
+    hint = {"X10": "did you mean 'x10'? ", "10": "did you mean 'x10'? ", "tin": "did you mean 'tiny'? "}.get(
+        str(preset), ""
+    )
+    message = f"unknown preset {str(preset)!r}: {hint}expected one of tiny, x10, x100"
+    refuses(f"task {name!r}: {message}", name, preset=preset)
+    with pytest.raises(TaskError, match=f"^{re.escape(message)}$"):
+        TASKS[name].preset(preset)
+
+
+def test_the_table_is_read_only_and_its_names_are_unique():
+    with pytest.raises(TypeError):
+        TASKS["mine"] = TASKS["char_mlp"]
+    assert len(TASKS) == 18
+    assert len({row.summary for row in TASKS.values()}) == len(TASKS)
+
+
+# Presets
 
 
 @every_task
-@pytest.mark.parametrize("value", ["", 3])
-def test_a_path_that_is_no_name(name, value):
-    refuses(
-        f"task {name!r}: knob 'path': expected the name of a file or null, found {value!r}", name, path=value
-    )
+@every_preset
+def test_a_preset_sets_its_knobs_and_those_asked_for_win(name, preset):
+    row = TASKS[name]
+    chosen = row.preset(preset)
+    assert bool(chosen) is (preset != "tiny")
+    assert build(name, preset=preset).steps == row.knobs(**chosen).steps
+    assert build(name, preset=preset, steps=7).steps == 7
+    defaults = row.knobs()
+    assert all(getattr(defaults, knob) != value for knob, value in chosen.items())
+
+
+def test_presets_cannot_be_changed_from_outside():
+    row = TASKS["char_mlp"]
+    row.preset("x10")["steps"] = 1
+    assert row.preset("x10")["steps"] == 480
+
+
+# Knobs
 
 
 @every_task
@@ -56,121 +98,195 @@ def test_knobs_are_frozen_and_reach_the_task(name):
 
 
 @every_task
-def test_a_missing_file(name, tmp_path):
+def test_every_knob_of_every_task_is_checked(name):
+    class Odd:
+        def __repr__(self):
+            return "odd"
+
+    for knob in fields(TASKS[name].knobs):
+        expected = knob.metadata["check"](Odd())
+        assert expected
+        refuses(
+            f"task {name!r}: knob {knob.name!r}: expected {expected}, found odd", name, **{knob.name: Odd()}
+        )
+        assert knob.metadata["check"](knob.default) is None
+
+
+def test_every_knob_is_documented():
+    for row in TASKS.values():
+        documents = "".join(kind.__doc__ for kind in row.knobs.__mro__ if issubclass(kind, Knobs))
+        for knob in fields(row.knobs):
+            assert re.search(rf"^        {knob.name}: ", documents, re.M), (row.name, knob.name)
+
+
+@pytest.mark.parametrize("value", [0, -1, 2.5, 200.0, "200", True, None, 10**9, float("nan")])
+def test_a_whole_number_that_cannot_be(value):
+    limits = f"expected a whole number from 1 to 10000000, found {value!r}"
+    refuses(f"task 'quadratic': knob 'steps': {limits}", "quadratic", steps=value)
+
+
+@pytest.mark.parametrize("value", [-0.1, 0.91, "0.5", True, None, float("nan"), float("inf"), 10**400])
+def test_a_number_that_cannot_be(value):
+    limits = f"expected a number from 0 to 0.9, found {value!r}"
+    refuses(f"task 'char_mlp': knob 'dropout': {limits}", "char_mlp", dropout=value)
+    assert build("char_mlp", dropout=0).steps == 200
+
+
+@pytest.mark.parametrize("value", ["float64", "", None, 32, ["float32"]])
+def test_a_type_that_cannot_be(value):
+    expected = f"expected one of float32, bfloat16, found {value!r}"
+    refuses(f"task 'quadratic': knob 'dtype': {expected}", "quadratic", dtype=value)
+
+
+@pytest.mark.parametrize(
+    ("name", "knob", "value", "expected"),
+    [
+        ("digits_mlp", "colour", 1, "true or false"),
+        ("digits_mlp", "size", 3, "a whole number from 4 to 512 or null"),
+        ("digits_mlp", "fraction", 0, "a number from 0.001 to 1"),
+        ("digits_resnet", "width", 7, "a multiple of 2 from 2 to 1024"),
+        ("digits_diffusion", "width", 1, "a multiple of 2 from 2 to 1024"),
+        ("digits_hybrid", "width", 6, "a multiple of 4 from 4 to 8192"),
+        ("char_mlp", "tokens", "word", "one of character, byte, bpe"),
+        ("char_mlp", "vocabulary", 1, "a whole number from 2 to 60000 or null"),
+        ("char_mlp", "column", "", "the name of a column or null"),
+        ("char_masked", "masked", 0.0, "a number from 0.01 to 0.9"),
+        ("modular_addition", "modulus", 10, "a whole number from 11 to 257"),
+        ("quadratic", "condition", 0.5, "a number from 1 to 1e+09"),
+        ("char_finetune", "pretraining", 9, "a whole number from 10 to 10000000"),
+    ],
+)
+def test_other_values_that_cannot_be(name, knob, value, expected):
+    refuses(f"task {name!r}: knob {knob!r}: expected {expected}, found {value!r}", name, **{knob: value})
+
+
+ANYTHING = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.lists(st.integers()), st.just(10**400)
+)
+
+
+@given(ANYTHING)
+def test_checks_take_anything(value):
+    for knob in (
+        kinds.whole(4, multiple=4, least=4),
+        kinds.number(0.0, -1.0, 1.0),
+        kinds.choice("a", "b"),
+        kinds.optional(kinds.whole(1)),
+        kinds.flag(True),
+        kinds.name(),
+    ):
+        assert knob.metadata["check"](value) is None or isinstance(knob.metadata["check"](value), str)
+
+
+HEADS = sorted(n for n, row in TASKS.items() if "heads" in {f.name for f in fields(row.knobs)})
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_heads_that_do_not_divide_the_width(name):
+    message = "knob 'heads': expected a divisor of width=16, found 3"
+    refuses(f"task {name!r}: {message}", name, width=16, heads=3)
+
+
+# Data by path. What is wrong inside a file is the business of the tests of the readers.
+
+
+@pytest.mark.parametrize("name", WITH_PATH)
+@pytest.mark.parametrize("value", ["", 3])
+def test_a_path_that_is_no_name(name, value):
+    message = f"knob 'path': expected the name of a file or null, found {value!r}"
+    refuses(f"task {name!r}: {message}", name, path=value)
+
+
+@pytest.mark.parametrize("name", WITH_PATH)
+def test_a_missing_file_stops_the_build(name, tmp_path):
     path = str(tmp_path / "none")
-    with pytest.raises(TaskError, match=rf"found No such file or directory: {re.escape(path)}$"):
+    with pytest.raises(TaskError, match=rf"^task {name!r}: .*: {re.escape(path)}$"):
         build(name, path=path)
-    with pytest.raises(TaskError, match="found Is a directory: "):
-        build(name, path=str(tmp_path))
 
 
-@pytest.mark.parametrize(("text", "found"), [("", 0), (WORDS * 10, 450)])
+def test_tasks_without_a_path():
+    assert sorted(set(TASKS) - set(WITH_PATH)) == ["modular_addition", "quadratic", "teacher_student"]
+
+
+@pytest.mark.parametrize(("text", "found"), [(WORDS * 10, 450), (WORDS, 45)])
 def test_a_text_that_is_too_short(tmp_path, text, found):
     path = tmp_path / "text.txt"
     path.write_text(text, "utf-8")
-    expected = "expected 1817 characters or more for context=8"
-    refuses(
-        f"task 'char_mlp': the text is too short: {expected}, found {found}: {path}",
-        "char_mlp",
-        path=str(path),
+    part = {450: 27, 45: 2}[found]
+    expected = "the text is too short: expected 108 tokens or more in each part for context=8"
+    with pytest.raises(TaskError) as error:
+        build("char_mlp", path=str(path))
+    message = (
+        f"task 'char_mlp': {expected}, found {part} in the SELECTION part, of {found} characters in all: "
     )
+    assert str(error.value) == f"{message}{path}"
 
 
 def test_a_context_too_long_for_the_text(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text(WORDS * 50, "utf-8")
     build("char_mlp", context=8, path=str(path))
-    with pytest.raises(TaskError, match=r"expected 3434 characters or more for context=105, found 2250: "):
-        build("char_mlp", context=105, path=str(path))
+    expected = "expected 205 tokens or more in each part for context=105, found 135 in the SELECTION part, "
+    refuses(
+        f"task 'char_mlp': the text is too short: {expected}of 2250 characters in all: {path}",
+        "char_mlp",
+        context=105,
+        path=str(path),
+    )
 
 
-def test_a_text_that_is_not_utf8(tmp_path):
-    path = tmp_path / "latin1.txt"
-    path.write_bytes("déjà vu ".encode("latin-1") * 1000)
-    found = f"found byte 0xe9 at position 1 of {path}; convert the file"
-    refuses(f"task 'char_mlp': knob 'path': expected UTF-8, {found}", "char_mlp", path=str(path))
+@pytest.fixture
+def images(tmp_path):
+    """Saves (n, h, w) images of 200 examples of four classes; returns the path."""
 
+    def save(shape=(8, 8), labels=FOUR_CLASSES, pixels=None):
+        path = tmp_path / "images.npz"
+        pixels = np.random.RandomState(0).rand(len(labels), *shape) if pixels is None else pixels
+        np.savez(path, images=pixels, labels=labels)
+        return str(path)
 
-def arrays(**changes):
-    rng = np.random.RandomState(0)
-    good = {"images": rng.rand(200, 4, 4), "labels": np.arange(200) % 4}
-    return {name: value for name, value in {**good, **changes}.items() if value is not None}
+    return save
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("name", "knobs", "shape", "message"),
     [
-        (
-            {"images": None},
-            "knob 'path': expected an .npz file with the arrays images and labels, found labels",
-        ),
-        (
-            {"labels": None},
-            "knob 'path': expected an .npz file with the arrays images and labels, found images",
-        ),
-        (
-            {"images": np.zeros(200)},
-            "array 'images': expected shape (n, h, w) or (n, features), found (200,)",
-        ),
-        (
-            {"images": np.zeros((200, 0))},
-            "array 'images': expected shape (n, h, w) or (n, features), found (200, 0)",
-        ),
-        ({"images": np.full((200, 2), "a")}, "array 'images': expected numbers, found <U1"),
-        (
-            {"images": np.full((200, 2), np.nan)},
-            "array 'images': expected finite numbers, found 400 that are not",
-        ),
-        (
-            {"images": np.full((200, 2), 1e300)},
-            "array 'images': expected finite numbers, found 400 that are not",
-        ),
-        (
-            {"images": np.ones((200, 2))},
-            "array 'images': expected pixels that differ, found one value throughout the training images",
-        ),
-        (
-            {"labels": np.arange(199)},
-            "array 'labels': expected shape (200,), one for each image, found (199,)",
-        ),
-        ({"labels": np.zeros(200)}, "array 'labels': expected whole numbers, found float64"),
-        (
-            {"labels": np.zeros(200, int)},
-            f"{GAP}, found 1 classes from 0 to 0",
-        ),
-        (
-            {"labels": np.arange(200) % 4 + 1},
-            f"{GAP}, found 4 classes from 1 to 4",
-        ),
-        (
-            {"labels": np.arange(200) % 2 * 3},
-            f"{GAP}, found 2 classes from 0 to 3",
-        ),
-        (
-            {"labels": (np.arange(200) < 3).astype(int)},
-            "array 'labels': expected 10 or more images of each class, found 3 of class 1",
-        ),
+        ("digits_vit", {}, (8, 6), "a height and width that patch=4 divides, found 8 x 6 pixels"),
+        ("digits_mixer", {"patch": 3}, (8, 8), "a height and width that patch=3 divides, found 8 x 8 pixels"),
+        ("digits_resnet", {}, (7, 6), "an even height and width, found 7 x 6 pixels"),
+        ("digits_hybrid", {}, (8, 6), "a height and width that 4 divides, found 8 x 6 pixels"),
+        ("digits_diffusion", {}, (8, 7), "an even height and width, found 8 x 7 pixels"),
+        ("digits_contrastive", {}, (8, 6), "a height and width that patch=4 divides, found 8 x 6 pixels"),
+        ("digits_finetune", {}, (8, 6), "a height and width that patch=4 divides, found 8 x 6 pixels"),
     ],
 )
-def test_an_npz_that_makes_no_sense(tmp_path, changes, message):
-    path = tmp_path / "images.npz"
-    np.savez(path, **arrays(**changes))
-    refuses(f"task 'digits_mlp': {message}: {path}", "digits_mlp", path=str(path))
+def test_images_that_do_not_fit_the_network(name, knobs, shape, message, images):
+    refuses(f"task {name!r}: expected images of {message}", name, path=images(shape), **knobs)
 
 
-def test_a_file_that_is_no_npz(tmp_path):
-    expected = "task 'digits_mlp': knob 'path': expected an .npz file"
-    text, one, objects, cut = (tmp_path / name for name in ("a.txt", "one.npy", "objects.npz", "cut.npz"))
-    text.write_text("hello")
-    refuses(f"{expected} of plain arrays, found something else: {text}", "digits_mlp", path=str(text))
-    np.save(one, np.zeros(3))
-    refuses(
-        f"{expected} with the arrays images and labels, found no named array: {one}",
-        "digits_mlp",
-        path=str(one),
-    )
-    np.savez(objects, images=np.array([None]), labels=np.array([0]))
-    refuses(f"{expected} of plain arrays, found something else: {objects}", "digits_mlp", path=str(objects))
-    np.savez(cut, **arrays())
-    cut.write_bytes(cut.read_bytes()[:500])
-    refuses(f"{expected} of plain arrays, found something else: {cut}", "digits_mlp", path=str(cut))
+def test_images_of_one_value(images):
+    path = images(pixels=np.ones((200, 8, 8)))
+    message = f"expected images that differ, found one value in all training images: {path}"
+    refuses(f"task 'digits_mlp': {message}", "digits_mlp", path=path)
+
+
+def test_too_few_classes_to_fine_tune_and_too_many_to_caption(images):
+    message = "expected four classes or more, two to start with and two to learn, found 3"
+    path = images(labels=np.arange(60) % 3)
+    refuses(f"task 'digits_finetune': {message}", "digits_finetune", path=path)
+    message = "captions name the digits zero to nine: expected 10 classes at most, found 11"
+    path = images(labels=np.arange(220) % 11)
+    refuses(f"task 'digits_contrastive': {message}", "digits_contrastive", path=path)
+
+
+def test_what_the_bundled_data_cannot_be():
+    grey = "the bundled digits are grey, of 8 x 8 pixels: expected a 'path' with "
+    for knobs, asked in (({"size": 16}, "size=16"), ({"colour": True}, "colour=true")):
+        with pytest.raises(TaskError, match=f"{grey}{asked}$"):
+            build("digits_mlp", **knobs).data()
+    with pytest.raises(TaskError, match=r"the bundled patches are grey: expected a 'path' with colour=true$"):
+        build("patches_autoencoder", colour=True).data()
+    with pytest.raises(
+        TaskError, match=r"expected 5 pairs or more in each split, found fewer with modulus=11$"
+    ):
+        build("modular_addition", modulus=11, fraction=0.01).data()
