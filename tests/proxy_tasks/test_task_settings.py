@@ -9,6 +9,7 @@ from functools import cache
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy_networks as plain
 import pytest
 
 from proxy_tasks import TASKS, Knobs, Split, build, layers
@@ -95,10 +96,9 @@ def test_bfloat16_computes_in_it_and_keeps_the_rest_in_float32(name):
         assert sum(":bf16[" in line for line in products) > 0.7 * len(products)
 
 
-@pytest.mark.parametrize("name", ["digits_mlp", "char_transformer"])
-def test_bfloat16_is_close_to_float32_and_trains(name):
-    knobs = {"context": 6, "width": 8} if name == "char_transformer" else {}
-    small, wide = (task_of(name, dtype=dtype, **knobs) for dtype in ("bfloat16", "float32"))
+def test_bfloat16_is_close_to_float32_and_trains():
+    name = "digits_mlp"
+    small, wide = (task_of(name, dtype=dtype) for dtype in ("bfloat16", "float32"))
     data = data_of(name)
     params = jax.jit(wide.init)(jax.random.key(0), data)
     batches = jax.jit(wide.draw, static_argnums=2)(jax.random.key(1), data, 20)
@@ -113,8 +113,9 @@ def test_bfloat16_is_close_to_float32_and_trains(name):
         return jax.lax.scan(step, params, length=20)
 
     after, losses = train(params, data)
-    assert float(losses[0]) == pytest.approx(float(jax.jit(wide.loss)(params, data, first)), rel=0.02)
-    assert losses[0] != jax.jit(wide.loss)(params, data, first)
+    exact = float(jax.jit(wide.loss)(params, data, first))
+    assert float(losses[0]) == pytest.approx(exact, rel=0.02)
+    assert float(losses[0]) != exact
     assert losses[-1] < 0.98 * losses[0]
     assert {leaf.dtype for leaf in jax.tree.leaves(after)} == {jnp.dtype("float32")}
 
@@ -124,9 +125,9 @@ def test_dropout_is_off_in_evaluation_and_needs_keys_in_training(name):
     assert evaluation_of(name, dropout=0.5) == evaluation_of(name)
     params, data, batch = shapes_of(name, dropout=0.5)
     assert jnp.issubdtype(batch["key"].dtype, jax.dtypes.prng_key)
-    plain = jax.make_jaxpr(task_of(name).loss)(params, data, batch)
+    without = jax.make_jaxpr(task_of(name).loss)(params, data, batch)
     dropped = jax.make_jaxpr(task_of(name, dropout=0.5).loss)(params, data, batch)
-    assert str(dropped).count("random_bits") > str(plain).count("random_bits")
+    assert str(dropped).count("random_bits") > str(without).count("random_bits")
 
 
 @with_knob("smoothing")
@@ -141,7 +142,7 @@ def test_smoothing_is_off_in_evaluation(name):
 
 def test_dropout_follows_from_the_key():
     task, data = task_of("digits_mlp", dropout=0.5), data_of("digits_mlp")
-    params = task.init(jax.random.key(0), data)
+    params = plain.random_weights(lambda key: task.init(key, data))
     loss = jax.jit(task.loss)
     index = np.zeros(64, np.int32)
     one, same, other = (
