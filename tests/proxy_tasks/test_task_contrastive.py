@@ -117,7 +117,21 @@ def small():
     return task, train, plain.random_weights(lambda key: task.init(key, train))
 
 
-def test_equal_captions_are_each_others_right_answers():
+def test_equal_captions_are_each_others_right_answers(monkeypatch):
+    # Read differently, as with dropout; read alike, they have the same share of the loss anyhow.
+    vectors = np.random.RandomState(0).standard_normal((2, 4, 3))
+    monkeypatch.setattr(contrastive, "_text_tower", lambda knobs, params, words, key: vectors[1])
+    data = {"inputs": vectors[0], "words": np.array([[1, 2], [1, 3], [1, 2], [2, 2]])}
+    params = {"scale": np.log(np.float32([5])), "text": None}
+    tower = lambda params, images, key: images  # noqa: E731
+    loss = contrastive._loss(contrastive.ContrastiveKnobs(), tower, params, data, {"index": np.arange(4)})
+    logits = 5 * unit(vectors[0]) @ unit(vectors[1]).T
+    targets = np.array([[0.5, 0, 0.5, 0], [0, 1, 0, 0], [0.5, 0, 0.5, 0], [0, 0, 0, 1]])
+    both = (targets * (plain.log_softmax(logits) + plain.log_softmax(logits.T))).sum(1)
+    assert float(loss) == pytest.approx(-0.5 * both.mean(), rel=1e-5)
+
+
+def test_the_loss_is_that_of_rows_and_columns():
     task, train, weights = small()
     twins = np.flatnonzero((train["words"] == train["words"][0]).all(1))  # other images, the same caption
     assert len(twins) >= 3
