@@ -38,7 +38,12 @@ def print_error(message: str) -> None:
 
 def print_json(data: Any) -> None:
     """One object on standard output; numbers that are not finite become null."""
-    sys.stdout.write(json.dumps(_strict(data), indent=2, allow_nan=False) + "\n")
+    sys.stdout.write(json_text(data))
+
+
+def json_text(data: Any) -> str:
+    """One object as JSON text; numbers that are not finite become null."""
+    return json.dumps(_strict(data), indent=2, allow_nan=False) + "\n"
 
 
 def _strict(data: Any) -> Any:

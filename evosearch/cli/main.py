@@ -123,7 +123,11 @@ def make_parser() -> argparse.ArgumentParser:
         "--settings", type=_positive, default=96, metavar="N", help="settings in each tuning (default: 96)"
     )
     tune.add_argument(
-        "--finalist-seeds", type=_positive, default=6, metavar="N", help="further seeds of the best 6 settings"
+        "--finalist-seeds",
+        type=_positive,
+        default=6,
+        metavar="N",
+        help="further seeds of the best 6 settings",
     )
     tune.add_argument(
         "--seeds", type=_several, default=16, metavar="N", help="fresh seeds in the end (default: 16)"
@@ -133,6 +137,47 @@ def make_parser() -> argparse.ArgumentParser:
     _add_workers(tune)
     _add_json(tune)
     tune.set_defaults(run=_run_tune)
+
+    compare = _command(
+        commands,
+        "compare",
+        "compare optimizers on a task, all tuned alike; Ctrl-C stops, the same command goes on",
+        "evosearch compare program8 optax:lion --task digits_mlp --plot curves.png",
+    )
+    compare.add_argument("names", metavar="PROGRAM|optax:NAME", nargs="+", help="who is compared")
+    compare.add_argument(
+        "--task", required=True, metavar="NAME", help="where, as `evosearch tasks` lists them"
+    )
+    _add_task_options(compare)
+    compare.add_argument("--seeds", type=_several, default=16, metavar="N", help="fresh seeds (default: 16)")
+    compare.add_argument(
+        "--baseline",
+        default="optax:adamw",
+        metavar="PROGRAM|optax:NAME",
+        help="whom all are compared with (default: optax:adamw)",
+    )
+    compare.add_argument(
+        "--tune",
+        type=_count,
+        default=96,
+        metavar="N",
+        help="settings in each tuning; 0 for programs as they are (default: 96)",
+    )
+    compare.add_argument(
+        "--sweep",
+        action="append",
+        default=[],
+        choices=["lr,wd", "batch"],
+        help="also draw the metric around the tuned setting, or at other batch sizes",
+    )
+    compare.add_argument("--out", metavar="DIR", help="where it is kept (default: studies/compare-TASK)")
+    compare.add_argument("--plot", metavar="FILE.png", help="draw learning curves and final metrics")
+    compare.add_argument(
+        "--file", metavar="FILE.json", help="tuned references (default: those that evosearch ships)"
+    )
+    _add_workers(compare)
+    _add_json(compare)
+    compare.set_defaults(run=_run_compare)
 
     fidelity = _command(
         commands,
@@ -198,6 +243,12 @@ def _add_workers(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, found {text!r}")
+    return int(text)
+
+
 def _several(text: str) -> int:
     if not text.isdigit() or int(text) < 2:
         raise argparse.ArgumentTypeError(f"expected a number of at least 2, found {text!r}")
@@ -250,6 +301,27 @@ def _run_tune(args: argparse.Namespace) -> int:
         args.finalist_seeds,
         args.seeds,
         args.out,
+        args.file,
+        args.backend,
+        args.workers or "auto",
+        args.json,
+    )
+
+
+def _run_compare(args: argparse.Namespace) -> int:
+    from evosearch.cli.compare import compare_command
+
+    return compare_command(
+        args.names,
+        args.task,
+        args.preset,
+        args.set,
+        args.seeds,
+        args.baseline,
+        args.tune,
+        args.sweep,
+        args.out,
+        args.plot,
         args.file,
         args.backend,
         args.workers or "auto",

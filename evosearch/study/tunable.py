@@ -16,14 +16,15 @@ Candidate = Statements | Tuned
 
 PROGRAM_GRIDS: Mapping[str, Grid] = MappingProxyType(
     {
-        "factor": logarithmic(-2, 2, 4, 0),
-        "decay": Grid(logarithmic(-5, -1, 2, -1, zero=True).values, start=0),
+        # Learning rates in published programs suit large networks: small tasks want far larger ones.
+        "factor": logarithmic(-2, 3, 4, 0),
+        "decay": Grid(logarithmic(-6, -1, 2, -1, zero=True).values, start=0),
     }
 )
 """Of a program: a factor on its updates, and decay on top of what it has; both begin where nothing changes.
 
-The decay is what is taken off the weights in a step at the schedule's peak: it corresponds to lr * decay of a
-reference.
+The decay times the factor is what is taken off the weights in a step at the schedule's peak; in a reference
+that is lr * decay.
 """
 
 
