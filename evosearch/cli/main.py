@@ -298,6 +298,7 @@ def _run_tune(args: argparse.Namespace) -> int:
         args.reference,
         args.repeats,
         args.settings,
+        args.finalists,
         args.finalist_seeds,
         args.seeds,
         args.out,

@@ -38,6 +38,7 @@ def tune_command(
     references: Sequence[str],
     repeats: int,
     settings: int,
+    finalists: int,
     finalist_seeds: int,
     seeds: int,
     out: str | None,
@@ -53,7 +54,7 @@ def tune_command(
         tasks=tuple(checked_plan(name, setting) for name in tasks or TASKS),
         references=tuple(references or REFERENCES),
         repeats=repeats,
-        effort=Effort(settings=settings, more=finalist_seeds),
+        effort=Effort(settings=settings, finalists=finalists, more=finalist_seeds),
         seeds=seeds,
     )
     path = Path(file) if file else shipped_file()

@@ -84,15 +84,17 @@ def open_pieces(campaign: Campaign, known: Sequence[TunedRecord]) -> list[Piece]
         for repeat in range(campaign.repeats)
         for reference in campaign.references
     ]
-    return [piece for piece in pieces if not _answered(campaign, piece, places)]
+    data = [plan.build().data().fingerprint for plan in campaign.tasks]
+    return [piece for piece in pieces if not _answered(campaign, piece, data[piece.task], places)]
 
 
-def _answered(campaign: Campaign, piece: Piece, places: Mapping[tuple[str, ...], TunedRecord]) -> bool:
-    plan = campaign.tasks[piece.task]
-    record = places.get(place_of(plan, piece.reference, piece.repeat))
+def _answered(
+    campaign: Campaign, piece: Piece, data: str, places: Mapping[tuple[str, ...], TunedRecord]
+) -> bool:
+    record = places.get(place_of(campaign.tasks[piece.task], piece.reference, piece.repeat))
     return (
         record is not None
-        and record.data == plan.build().data().fingerprint
+        and record.data == data
         and record.settings >= wanted_settings(piece.reference, campaign.effort)
         and len(record.report.scores) >= campaign.seeds
     )

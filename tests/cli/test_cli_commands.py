@@ -228,7 +228,7 @@ def bad_program(text: str) -> str:
         ("search.budget.programs=0", "search.budget.programs: should be greater than or equal to 1, found 0"),
         ("search.budget.minutes=-1", "search.budget.minutes: should be greater than 0, found -1"),
         ("search.budget={}", "expected a limit: one of programs, evaluations, steps, minutes"),
-        ("tasks.0.name=digits", "unknown task 'digits': did you mean 'digits_mlp'?"),
+        ("tasks.0.name=digits_mpl", "unknown task 'digits_mpl': did you mean 'digits_mlp'?"),
         ("tasks.0.path=/nowhere/x.npz", "No such file or directory: /nowhere/x.npz"),
         ("warm_start=loin", "did you mean 'lion'?"),
         ("no_equals", "expected key=value"),

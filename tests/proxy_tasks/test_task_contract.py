@@ -1,6 +1,7 @@
 """The contract of a task, checked on every row of the table and with no task named.
 
-Compilations are what this costs, so they are few, shared by the tests, and made with most of XLA's optimizations off.
+Compilations are what this costs, so they are few, shared by the tests, and made with most of XLA's
+optimizations off.
 """
 
 import itertools
@@ -30,10 +31,13 @@ every_task = pytest.mark.parametrize(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _compile_quickly() -> Iterator[None]:
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+def _compile_quickly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Pre-trained weights, too, are made with little optimization here, so they get a cache of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EVOSEARCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        jax.config.update("jax_disable_most_optimizations", True)
+        yield
+        jax.config.update("jax_disable_most_optimizations", False)
 
 
 @cache
@@ -52,7 +56,7 @@ def first(batches):
 
 @cache
 def starter(name):
-    """(key, TRAIN arrays, SEARCH arrays) -> weights, batches, first loss, its gradient, metric; and the same vmapped."""
+    """(key, TRAIN, SEARCH arrays) -> weights, batches, first loss, its gradient, metric; and that vmapped."""
     task = build(name)
 
     def begin(key, train, validation):
@@ -163,9 +167,8 @@ def test_loss_is_a_finite_float32_scalar_with_a_gradient_in_every_leaf(name):
     for value in (loss, metric):
         assert (value.shape, value.dtype) == ((), jnp.float32)
         assert jnp.isfinite(value)
-    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), gradient) == jax.tree.map(
-        lambda leaf: (leaf.shape, leaf.dtype), params
-    )
+    shapes = [[(x.shape, x.dtype) for x in jax.tree.leaves(tree)] for tree in (gradient, params)]
+    assert shapes[0] == shapes[1]
     for path, leaf in jax.tree_util.tree_leaves_with_path(gradient):
         assert jnp.isfinite(leaf).all(), path
         assert jnp.any(leaf != 0), path
@@ -206,7 +209,9 @@ def test_nothing_happens_on_the_host(name):
 def test_draw_leads_with_steps_and_carries_whole_numbers_or_keys(name):
     task = task_of(name)
     for n in (1, 5):
-        drawn = jax.eval_shape(lambda key, data, n=n: task.draw(key, data, n), jax.random.key(0), arrays(task))
+        drawn = jax.eval_shape(
+            lambda key, data, n=n: task.draw(key, data, n), jax.random.key(0), arrays(task)
+        )
         for leaf in jax.tree.leaves(drawn):
             assert leaf.shape[0] == n
             assert jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) or leaf.dtype == jnp.int32
@@ -273,5 +278,5 @@ def test_both_ways_agree_repeat_bit_for_bit_and_compile_nothing_for_another_prog
     assert not compilations
     assert once == again != other
     compiled = Evaluator(replace(plan, way="compiled"))
-    # Programs divide by the root of second moments that are almost zero at the first steps, so rounding grows.
+    # Second moments are almost zero at the first steps, and the program divides by their root: rounding grows.
     assert metric(compiled, adamw) == pytest.approx(once, rel=2e-2)

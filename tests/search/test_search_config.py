@@ -51,7 +51,9 @@ DEFAULTS: dict[str, Any] = {
     "seed": 0,
     "warm_start": "adamw",
     "vocabulary": "paper",
-    "tasks": [{"name": "digits_mlp", "seeds": 1, "schedule": {"kind": "cosine", "warmup": 0.1}}],
+    "tasks": [
+        {"name": "digits_mlp", "seeds": 1, "schedule": {"kind": "cosine", "warmup": 0.1}, "clip": None}
+    ],
     "search": {
         "method": "evolution",
         "population": 200,
@@ -95,7 +97,7 @@ seed: 7
 warm_start: lion
 vocabulary: {base: all, include: [negative], exclude: [sin, cos]}
 tasks:
-  - {name: digits_mlp, steps: 20, hidden: 8, batch: 16, seeds: [3, 1, 4], schedule: {kind: linear, warmup: 0}}
+  - {name: digits_mlp, steps: 20, width: 8, batch: 16, seeds: [3, 1, 4], schedule: {kind: linear, warmup: 0}}
   - {name: char_mlp, steps: 30, seeds: 5}
 search:
   method: evolution
@@ -407,7 +409,10 @@ def test_a_wrong_value_is_told_in_one_line(key: str, value: str) -> None:
             r"did you mean 'evolution'\?$",
         ),
         (["tasks.0.name=digit_mlp"], r"^f\.yaml:3: unknown task 'digit_mlp': did you mean 'digits_mlp'\? "),
-        (["tasks.0.path=/nowhere"], r"^f\.yaml:3: task 'digits_mlp': knob 'path': expected an \.npz file, "),
+        (
+            ["tasks.0.path=/nowhere"],
+            r"^f\.yaml:3: task 'digits_mlp': knob 'path': expected a file or folder of images, found No such ",
+        ),
         (["tasks=[{steps: 3}]"], r"^f\.yaml:3: the key 'tasks\.0\.name' is missing$"),
         (["vocabulary=papper"], r"unknown vocabulary 'papper'; did you mean 'paper'\?"),
         (["vocabulary={include: [sinn]}"], r"unknown primitive 'sinn'; did you mean 'sin'\?"),
