@@ -19,7 +19,7 @@ def weights(task: Task) -> int:
 
 
 def step_flops(task: Task) -> int:
-    """Operations of the matrix products in one loss and its gradient, a multiplication and an addition being two.
+    """Operations of the matrix products in one loss and its gradient; to multiply and add are two.
 
     That is how papers count; element-wise work, norms and the optimizer are left out.
 

@@ -278,5 +278,5 @@ def test_both_ways_agree_repeat_bit_for_bit_and_compile_nothing_for_another_prog
     assert not compilations
     assert once == again != other
     compiled = Evaluator(replace(plan, way="compiled"))
-    # Second moments are almost zero at the first steps, and the program divides by their root: rounding grows.
+    # The program divides by roots of second moments that are almost zero at first, so rounding grows.
     assert metric(compiled, adamw) == pytest.approx(once, rel=2e-2)

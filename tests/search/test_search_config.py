@@ -411,7 +411,7 @@ def test_a_wrong_value_is_told_in_one_line(key: str, value: str) -> None:
         (["tasks.0.name=digit_mlp"], r"^f\.yaml:3: unknown task 'digit_mlp': did you mean 'digits_mlp'\? "),
         (
             ["tasks.0.path=/nowhere"],
-            r"^f\.yaml:3: task 'digits_mlp': knob 'path': expected a file or folder of images, found No such ",
+            r"^f\.yaml:3: task 'digits_mlp': knob 'path': expected a file or folder of images, found No ",
         ),
         (["tasks=[{steps: 3}]"], r"^f\.yaml:3: the key 'tasks\.0\.name' is missing$"),
         (["vocabulary=papper"], r"unknown vocabulary 'papper'; did you mean 'paper'\?"),

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from math import inf
 from pathlib import Path
 
 import pytest
-from study_fakes import uniform
+from study_fakes import PretendPool, uniform
 
 from evosearch.errors import StudyError
-from evosearch.evaluation import Job, Outcome, Plan, Schedule, Status, TaskPlan, Tuned
+from evosearch.evaluation import Job, Plan, Schedule, Status, TaskPlan, Tuned
 from evosearch.language import builtin
 from evosearch.study.ledger import Ledger, Measured
 from evosearch.study.trials import Progress, Steps, Training, Trials, Work, report, task_identity, tune
@@ -22,41 +22,6 @@ from proxy_tasks import Split
 KNOBS = (("steps", 3), ("batch", 8))
 PLAN = Plan((TaskPlan("digits_mlp", KNOBS), TaskPlan("char_mlp", KNOBS)))
 LION = Tuned("lion", (0.01, 0.1, 0.1, 0.1))
-
-
-class PretendPool:
-    """Outcomes are a function of the job and come in random order."""
-
-    def __init__(self, status: Callable[[Job], Status] = lambda job: Status.OK, size: int = 2) -> None:
-        self.size = size
-        self.jobs: list[Job] = []
-        self.waiting: list[Job] = []
-        self.status = status
-        self.idle = 0
-        self.rng = random.Random(0)
-
-    def submit(self, jobs: Sequence[Job]) -> None:
-        self.jobs += jobs
-        self.waiting += jobs
-
-    def collect(self, timeout: float | None = None) -> list[tuple[int, Outcome]]:
-        self.idle += len(self.waiting) < self.size
-        self.rng.shuffle(self.waiting)
-        some, self.waiting = self.waiting[:3], self.waiting[3:]
-        return [(job.id, self.outcome(job)) for job in some]
-
-    def outcome(self, job: Job) -> Outcome:
-        status = self.status(job)
-        metric = uniform(job.candidate, job.seeds, job.split) if status is Status.OK else inf
-        ((task, (_,)),) = [(t, seeds) for t, seeds in enumerate(job.seeds) if seeds]
-        return Outcome(status, ((),) * task + (((metric,),),), (), 3, 0.5)
-
-    def close(self) -> None: ...
-
-    def __enter__(self) -> PretendPool:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
 
 
 class Watch:
