@@ -123,11 +123,18 @@ def make_parser() -> argparse.ArgumentParser:
         "--settings", type=_positive, default=96, metavar="N", help="settings in each tuning (default: 96)"
     )
     tune.add_argument(
+        "--finalists",
+        type=_positive,
+        default=6,
+        metavar="N",
+        help="settings that get further seeds (default: 6)",
+    )
+    tune.add_argument(
         "--finalist-seeds",
         type=_positive,
         default=6,
         metavar="N",
-        help="further seeds of the best 6 settings",
+        help="how many further seeds (default: 6)",
     )
     tune.add_argument(
         "--seeds", type=_several, default=16, metavar="N", help="fresh seeds in the end (default: 16)"
