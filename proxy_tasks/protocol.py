@@ -77,7 +77,7 @@ class Task:
     Attributes:
         name: the row of the table it was built from.
         family: what kind of task it is, such as "image" or "language".
-        metric: in words what `evaluate` returns. Always positive, and lower is better.
+        metric: in words what `evaluate` returns. Never negative, and lower is better.
         steps: training steps for which the task was tuned; n below.
         batch_size: examples in a training step.
         data: returns the arrays, read at the first call and kept.
