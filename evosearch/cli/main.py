@@ -139,6 +139,13 @@ def make_parser() -> argparse.ArgumentParser:
     tune.add_argument(
         "--seeds", type=_several, default=16, metavar="N", help="fresh seeds in the end (default: 16)"
     )
+    tune.add_argument(
+        "--rivals",
+        nargs=2,
+        default=[],
+        metavar="NAME",
+        help="train nothing; say from the records where the first of two references beats the second",
+    )
     tune.add_argument("--out", metavar="DIR", help="where trainings are kept (default: studies/tune)")
     tune.add_argument("--file", metavar="FILE.json", help="the records (default: those that evosearch ships)")
     _add_workers(tune)
@@ -199,7 +206,13 @@ def make_parser() -> argparse.ArgumentParser:
         "--preset", action="extend", nargs="+", default=[], metavar="P", help="sizes (default: all)"
     )
     fidelity.add_argument(
-        "--run", action="extend", nargs="+", default=[], metavar="RUN", help="sample programs of these runs"
+        "--run",
+        action="extend",
+        nargs="+",
+        default=[],
+        dest="runs",
+        metavar="RUN",
+        help="sample programs of these runs",
     )
     fidelity.add_argument(
         "--sample", type=_positive, default=8, metavar="N", help="how many of each (default: 8)"
@@ -310,6 +323,7 @@ def _run_tune(args: argparse.Namespace) -> int:
         args.seeds,
         args.out,
         args.file,
+        args.rivals,
         args.backend,
         args.workers or "auto",
         args.json,
@@ -343,14 +357,14 @@ def _run_fidelity(args: argparse.Namespace) -> int:
     return fidelity_command(
         args.task,
         args.preset,
-        args.run,
+        args.runs,
         args.sample,
         args.out,
         args.file,
         args.plot,
         args.report_only,
         args.backend,
-        args.workers,
+        args.workers or "auto",
         args.json,
     )
 

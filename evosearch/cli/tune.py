@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
@@ -19,9 +20,11 @@ from evosearch.cli.study_view import (
     study_pool,
     task_errors,
 )
+from evosearch.errors import StudyError
 from evosearch.evaluation.references import REFERENCES
 from evosearch.study.campaign import Campaign, open_pieces, run_campaign
 from evosearch.study.ledger import Ledger
+from evosearch.study.rivals import rivalries
 from evosearch.study.trials import Trials
 from evosearch.study.tuned import TunedRecord, place_of, read_tuned, shipped_file
 from evosearch.study.tuning import Effort
@@ -43,11 +46,15 @@ def tune_command(
     seeds: int,
     out: str | None,
     file: str | None,
+    rivals: Sequence[str],
     backend: str,
     workers: int | Literal["auto"],
     as_json: bool,
 ) -> int:
-    """Tune what the file does not hold yet; 1 if it was stopped before the end."""
+    """Tune what the file does not hold yet, unless only `rivals` are asked for; 1 if it was stopped."""
+    if rivals:
+        check_references(rivals)
+        return rivals_command(Path(file) if file else shipped_file(), tasks, rivals[0], rivals[1], as_json)
     check_references(references)
     setting = parse_knobs(preset, knobs)
     campaign = Campaign(
@@ -113,6 +120,45 @@ def record_line(record: TunedRecord) -> str:
 
 def _mean(record: TunedRecord) -> str:
     return number(math.inf if record.report.mean is None else record.report.mean)
+
+
+def rivals_command(path: Path, tasks: Sequence[str], first: str, second: str, as_json: bool) -> int:
+    """Say where one reference beats another, by the records at hand."""
+    found = [r for r in rivalries(read_tuned(path), first, second) if not tasks or r.task in tasks]
+    if not found:
+        raise StudyError(f"{path}: expected records of {first} and {second} on the same task, found none")
+    if as_json:
+        print_json({"file": str(path), "first": first, "second": second, "tasks": [asdict(r) for r in found]})
+        return 0
+    rows: list[list[RenderableType]] = []
+    for r in found:
+        knobs = " ".join(f"{name}={value}" for name, value in r.knobs.items())
+        style = "bold green" if r.established and r.difference < 0 else "bold red" if r.established else ""
+        rows.append(
+            [
+                Text.assemble((r.task, "bold cyan"), f"\n{knobs}" if knobs else ""),
+                " / ".join(number(mean) for mean in r.first),
+                " / ".join(number(mean) for mean in r.second),
+                Text(f"{r.difference:+.2g}", style),
+                f"[{r.interval[0]:+.2g}, {r.interval[1]:+.2g}]",
+                f"[{r.spread[0]:+.2g}, {r.spread[1]:+.2g}]",
+                "-" if r.effect is None else f"{r.effect:+.2f}",
+                f"{math.ceil(r.seeds)}" if math.isfinite(r.seeds) and r.seeds < 10_000 else "-",
+                f"{r.seconds:.2f}",
+                f"{r.signal:.2f}",
+            ]
+        )
+    heads = [first, second, "difference", "95 % (seeds)", "range (tunings)", "effect", "seeds", "s", "signal"]
+    console = make_console()
+    console.print(
+        make_table(f"{first} - {second} on fresh seeds; negative favours {first}", ["task", *heads], rows)
+    )
+    console.print(
+        "effect: difference over its deviation on one seed; seeds: to see it by two standard errors; s: of a "
+        "training; signal: effect for one second of training both. Coloured: all seeds and tunings agree.",
+        soft_wrap=True,
+    )
+    return 0
 
 
 NAME_WIDTH, CELL_WIDTH = 24, 10
