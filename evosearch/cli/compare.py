@@ -310,8 +310,8 @@ def scores_table(rows: Sequence[Standing], title: str) -> RenderableType:
                 interval_text(difference.interval, signed=True) if difference else "",
             ]
         )
-    columns = ["", "tried", "mean", "95 % interval", f"this - {rows[0].name}", "95 % interval"]
-    return make_table(title + ", lower is better", columns, cells)
+    columns = ["", "tried", "mean", "95 % interval", "difference", "95 % interval"]
+    return make_table(f"{title}, lower is better; difference to {rows[0].name}", columns, cells)
 
 
 def cost_table(rows: Sequence[Standing]) -> RenderableType:
@@ -322,7 +322,7 @@ def cost_table(rows: Sequence[Standing]) -> RenderableType:
         cells.append(
             [
                 row.name,
-                "-" if speed is None else "not reached" if speed.steps is None else f"{speed.steps:.0f}",
+                "-" if speed is None else "never" if speed.steps is None else f"{speed.steps:.0f}",
                 f"{speed.speed_up:.2f} x" if speed and speed.steps else "-",
                 interval_text(speed.interval) if speed else "",
                 f"{row.state_bytes:.3g}",
@@ -330,8 +330,8 @@ def cost_table(rows: Sequence[Standing]) -> RenderableType:
                 "-" if row.ratio is None else f"{row.ratio:.2f}",
             ]
         )
-    columns = ["", "steps", "speed-up", "95 % interval", "state, B/weight", "us/step", "ratio"]
-    title = f"Steps to the metric that {rows[0].name} ends with; what a step costs"
+    columns = ["", "steps", "speed-up", "95 % interval", "B/weight", "us/step", "ratio"]
+    title = f"Steps to the metric that {rows[0].name} ends with; bytes of state; time of a step"
     return make_table(title, columns, cells)
 
 

@@ -183,7 +183,7 @@ def _row(
     return Reference(name, summary, build, MappingProxyType(grids))
 
 
-_ADAM_LR = (-4.0, 0.0, -1.5)
+_ADAM_LR = (-4.0, 1.0, -1.5)
 _PLAIN_DECAY = (-4.5, -1.0, -3.0)
 """For rules with learning rates so large that lr * decay would otherwise leave nothing of the weights."""
 
@@ -200,14 +200,14 @@ _ROWS = (
         "lion",
         "sign of an interpolated momentum",
         _lion,
-        (-4.5, -0.5, -2.0),
+        (-4.5, 0.5, -2.0),
         (-2.5, 1.0, -0.5),
         b1=0.1,
         b2=0.01,
     ),
     _row("rmsprop", "gradient over its running size, no momentum", _rmsprop, _ADAM_LR, b2=0.1),
     _row("adagrad", "gradient over its size so far", _adagrad, (-2.5, 1.5, -0.5), _PLAIN_DECAY),
-    _row("muon", "orthogonal momentum for matrices, Adam for the rest", _muon, (-3.5, 0.5, -1.0), b1=0.05),
+    _row("muon", "orthogonal momentum for matrices, Adam for the rest", _muon, (-3.5, 1.0, -1.0), b1=0.05),
 )
 
 REFERENCES: Mapping[str, Reference] = MappingProxyType({row.name: row for row in _ROWS})
