@@ -11,21 +11,18 @@ from evosearch.errors import StudyError
 from evosearch.evaluation import Tuned
 from evosearch.language import builtin, parse, program_text
 from evosearch.study import fidelity
-from evosearch.study.fidelity import (
+from evosearch.study.agreement import agreement, portfolios, spearman
+from evosearch.study.fidelity import FidelityPlan, measure
+from evosearch.study.ledger import Ledger
+from evosearch.study.standings import (
     FidelityFile,
-    FidelityPlan,
     Standing,
     Who,
-    agreement,
     known_candidates,
-    measure,
-    portfolios,
     read_fidelity,
     sampled_candidates,
-    spearman,
     write_fidelity,
 )
-from evosearch.study.ledger import Ledger
 from evosearch.study.trials import Trials
 from evosearch.workers import InProcessPool
 
