@@ -17,18 +17,10 @@ from evosearch.cli.study_view import checked_plan, make_study_view, study_pool, 
 from evosearch.errors import StudyError, nearest
 from evosearch.records import RunReader
 from evosearch.runtime import processor
-from evosearch.study.fidelity import (
-    Agreement,
-    FidelityFile,
-    FidelityPlan,
-    known_candidates,
-    measure,
-    open_standings,
-    read_fidelity,
-    sampled_candidates,
-    summary,
-)
+from evosearch.study.agreement import Agreement, summary
+from evosearch.study.fidelity import FidelityPlan, measure, open_standings
 from evosearch.study.ledger import Ledger
+from evosearch.study.standings import FidelityFile, known_candidates, read_fidelity, sampled_candidates
 from evosearch.study.trials import Trials
 from proxy_tasks import PRESETS, TASKS
 
