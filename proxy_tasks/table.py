@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, replace
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -11,7 +13,7 @@ from proxy_tasks import classification as images
 from proxy_tasks import contrastive, finetuning, generation, language, masked, synthetic
 from proxy_tasks.errors import TaskError, unknown
 from proxy_tasks.knobs import Knobs
-from proxy_tasks.protocol import Task
+from proxy_tasks.protocol import Task, TaskData
 
 PRESETS = ("tiny", "x10", "x100")
 """`tiny` is a row's defaults, for searches; the others are about 10 and 100 times its parameters x steps."""
@@ -199,6 +201,9 @@ TASKS: Mapping[str, TaskRow] = MappingProxyType({row.name: row for row in _ROWS}
 def build(name: str, /, preset: str = "tiny", **knobs: object) -> Task:
     """The task called `name` at a preset, some of whose knobs are replaced.
 
+    A mistake in a knob or in a file that it names is found here, one that takes the bundled data to see when
+    `Task.data` is first called.
+
     Raises:
         TaskError: an unknown task, preset or knob, a bad value, or a data file that cannot be used.
 
@@ -210,10 +215,23 @@ def build(name: str, /, preset: str = "tiny", **knobs: object) -> Task:
         raise unknown("task", name, TASKS)
     row = TASKS[name]
     known = {knob.name for knob in fields(row.knobs)}
-    try:
+    with _mistakes_of(name):
         for knob in knobs:
             if knob not in known:
                 raise unknown("knob", knob, known | {"preset"})
-        return row.build(row.knobs(**{**row.preset(preset), **knobs}))  # type: ignore[arg-type]
+        task = row.build(row.knobs(**{**row.preset(preset), **knobs}))  # type: ignore[arg-type]
+    return replace(task, data=cache(partial(_data, name, task.data)))
+
+
+def _data(name: str, load: Callable[[], TaskData]) -> TaskData:
+    with _mistakes_of(name):
+        return load()
+
+
+@contextmanager
+def _mistakes_of(name: str) -> Iterator[None]:
+    """Say in which task a mistake is."""
+    try:
+        yield
     except TaskError as error:
         raise TaskError(f"task {name!r}: {error}") from None

@@ -154,7 +154,7 @@ def checked_plan(name: str, knobs: tuple[tuple[str, Any], ...]) -> TaskPlan:
     """A task with its knobs. Raises ConfigError where they are wrong."""
     plan = TaskPlan(name, knobs)
     with task_errors():
-        plan.build()
+        plan.build().data()
     return plan
 
 

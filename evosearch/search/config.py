@@ -356,7 +356,7 @@ def _checked(config: Config, document: Document, source: str) -> Config:
     """Look at what the schema can't know: tasks and their data, programs, primitives."""
     for index, task in enumerate(config.tasks):
         try:
-            task.plan().build()
+            task.plan().build().data()
         except TaskError as error:
             raise ConfigError(f"{_where(document, ('tasks', index), source)}: {error}") from None
     try:

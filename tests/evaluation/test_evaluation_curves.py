@@ -15,9 +15,9 @@ from evosearch.evaluation.training import clipped, curve_steps
 from evosearch.language import Statement, builtin, parse
 from proxy_tasks import Split
 
-KNOBS = (("steps", 20), ("batch", 8), ("width", 8))
-TASK = TaskPlan("digits_mlp", KNOBS, Schedule("constant", 0.5))
-OTHER = TaskPlan("char_mlp", KNOBS, Schedule("constant", 0.5))
+KNOBS = (("steps", 20), ("batch", 8))
+TASK = TaskPlan("quadratic", KNOBS, Schedule("constant", 0.5))
+OTHER = TaskPlan("teacher_student", KNOBS, Schedule("constant", 0.5))
 SGD = builtin("sgd").statements
 REFERENCE = Tuned("sgd", (0.1, 0.0, 0.1))
 
@@ -34,7 +34,7 @@ def body(*lines: str) -> tuple[Statement, ...]:
 @pytest.fixture(scope="module")
 def curved() -> Evaluator:
     """One task, two factors, four points; lr rises by 0.05 a step."""
-    return Evaluator(Plan((TaskPlan("digits_mlp", KNOBS, Schedule("linear", 0.999), curve=4),), (1.0, 0.5)))
+    return Evaluator(Plan((TaskPlan("quadratic", KNOBS, Schedule("linear", 0.999), curve=4),), (1.0, 0.5)))
 
 
 @pytest.mark.parametrize("candidate", [SGD, REFERENCE], ids=["program", "reference"])
@@ -53,7 +53,7 @@ def test_a_curve_changes_no_training() -> None:
     """And with a constant learning rate its first half is a training of half the steps."""
     steady, half = Schedule("constant", 0.0), (("steps", 10), *KNOBS[1:])
     plans = [
-        Plan((TaskPlan("digits_mlp", knobs, steady, curve=curve),), way="compiled")
+        Plan((TaskPlan("quadratic", knobs, steady, curve=curve),), way="compiled")
         for knobs, curve in ((KNOBS, 2), (KNOBS, 0), (half, 0))
     ]
     ours, plain, short = (Evaluator(plan).evaluate(Job(0, SGD, ((0,),))) for plan in plans)
@@ -103,7 +103,7 @@ def test_a_rule_sees_the_clipped_gradient() -> None:
     clip = 0.01
     metrics = []
     for limit in (None, 1e6, clip):
-        plan = Plan((TaskPlan("digits_mlp", steps, Schedule("constant", 0.0), limit),), way="compiled")
+        plan = Plan((TaskPlan("quadratic", steps, Schedule("constant", 0.0), limit),), way="compiled")
         evaluator = Evaluator(plan)
         metrics.append(evaluator.evaluate(Job(0, program, ((0,),))).metrics[0][0][0])
     free, loose, tight = metrics
@@ -120,7 +120,7 @@ def test_a_rule_sees_the_clipped_gradient() -> None:
 
 
 def test_references_see_the_clipped_gradient_too() -> None:
-    plans = [Plan((TaskPlan("digits_mlp", KNOBS, clip=clip),)) for clip in (None, 0.01)]
+    plans = [Plan((TaskPlan("quadratic", KNOBS, clip=clip),)) for clip in (None, 0.01)]
     free, tight = (Evaluator(plan).evaluate(Job(0, REFERENCE, ((0,),))).metrics for plan in plans)
     assert free != tight
 

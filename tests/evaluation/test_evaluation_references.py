@@ -153,7 +153,7 @@ def test_no_setting_is_compiled_anew(reference: Reference) -> None:
 
 def test_an_evaluator_keeps_every_reference_compiled() -> None:
     assert len(REFERENCES) <= _RULES
-    evaluator = Evaluator(Plan((TaskPlan("digits_mlp", (("steps", 3),)),)))
+    evaluator = Evaluator(Plan((TaskPlan("quadratic", (("steps", 3),)),)))
     compilations: list[str] = []
 
     def listen(event: str, _: float, **__: object) -> None:
@@ -202,7 +202,7 @@ def test_memory_of_the_state(reference: Reference) -> None:
 
 def test_a_reference_trains_alike_whether_its_metric_is_compiled_in_or_apart() -> None:
     """With a curve the metric is taken inside the training, without one beside it."""
-    task = TaskPlan("digits_mlp", (("steps", 30),), Schedule("constant", 0.0))
+    task = TaskPlan("quadratic", (("steps", 30),), Schedule("constant", 0.0))
     apart, inside = Evaluator(Plan((task,))), Evaluator(Plan((replace(task, curve=3),)))
     for lr in (0.0316, 1e30):
         job = Job(0, Tuned("adamw", (lr, 0.1, 0.1, 0.01)), ((0,),), Split.REPORT)

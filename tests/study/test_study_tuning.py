@@ -111,14 +111,14 @@ def test_small_grids_are_tried_as_a_whole() -> None:
 
 def test_the_coarse_grid() -> None:
     lr, decay, *others = GRIDS.values()
-    places = coarse(tuple(GRIDS.values()), 48)
+    places = coarse(tuple(GRIDS.values()), Effort().settings)
     assert sorted({place[0] for place in places}) == list(range(lr.start % 2, len(lr.values), 2))
     assert len({place[1] for place in places}) == 3
     assert {place[2:] for place in places} == {tuple(grid.start for grid in others)}
     assert decay.start in {place[1] for place in places}
     assert coarse(tuple(GRIDS.values()), 1) == [tuple(grid.start for grid in GRIDS.values())]
     # Not only the programs' grid begins at zero decay, and a program as it is comes among the first.
-    assert (PROGRAM_GRIDS["factor"].start, 0) in coarse(tuple(PROGRAM_GRIDS.values()), 48)
+    assert (PROGRAM_GRIDS["factor"].start, 0) in coarse(tuple(PROGRAM_GRIDS.values()), Effort().settings)
 
 
 @pytest.mark.parametrize(("hyperparameter", "index"), [("lr", 0), ("one_minus_b2", 3)])
