@@ -9,6 +9,8 @@ import pytest
 from evosearch.cli import bench
 from evosearch.cli.main import SUCCESS, main
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 
 def test_bench_prints_each_part(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(bench, "TASKS", ("digits_mlp",))

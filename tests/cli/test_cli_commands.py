@@ -14,6 +14,8 @@ from evosearch.language import analyze, builtin, builtin_names, parse
 from primitives import TABLE
 from proxy_tasks import TASKS
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 TINY = {
     "name": "tiny",
     "tasks": [{"name": "digits_mlp", "steps": 8, "seeds": 2}],
@@ -89,7 +91,23 @@ def test_tasks_lists_each_row_of_the_table(run: Run) -> None:
     found = json.loads(out)["tasks"]
     assert [task["name"] for task in found] == list(TASKS)
     assert all(task["weights"] > 0 and task["chance"] > 0 and "steps" in task["knobs"] for task in found)
-    assert all(name in run("tasks")[1] for name in TASKS)
+
+
+def test_tasks_shows_sizes_knobs_and_times(run: Run) -> None:
+    _, out, _ = run("tasks", "digits_mlp", "quadratic", "--preset", "x10")
+    assert "26,122" in out
+    assert "370" in out
+    assert "colour: false" in out
+    assert "path: null" in out
+    code, out, _ = run("tasks", "digits_mlp", "--measure", "--json")
+    assert code == SUCCESS
+    assert 0 < json.loads(out)["tasks"][0]["seconds"] < 60
+    code, _, err = run("tasks", "digits_mpl")
+    assert code == BAD_INPUT
+    assert "did you mean 'digits_mlp'?" in one_line(err)
+    code, _, err = run("tasks", "--preset", "x11")
+    assert code == BAD_INPUT
+    assert "did you mean 'x10'?" in one_line(err)
 
 
 def test_primitives_lists_each_row_of_the_table(run: Run) -> None:

@@ -14,6 +14,8 @@ from evosearch.cli.main import BAD_INPUT, SUCCESS, main
 from evosearch.cli.study_plots import short
 from evosearch.language import builtin, parse
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 PNG = b"\x89PNG\r\n\x1a\n"
 SMALL = [
     "--set",

@@ -9,6 +9,8 @@ from evosearch.evaluation import TaskPlan, Tuned
 from evosearch.evaluation.cost import seconds_per_step, shapes_of, state_bytes
 from evosearch.language import builtin
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 TASK = TaskPlan("quadratic", (("steps", 50),))
 
 

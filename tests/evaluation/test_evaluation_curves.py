@@ -15,6 +15,8 @@ from evosearch.evaluation.training import clipped, curve_steps
 from evosearch.language import Statement, builtin, parse
 from proxy_tasks import Split
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 KNOBS = (("steps", 20), ("batch", 8))
 TASK = TaskPlan("quadratic", KNOBS, Schedule("constant", 0.5))
 OTHER = TaskPlan("teacher_student", KNOBS, Schedule("constant", 0.5))

@@ -16,6 +16,8 @@ from evosearch.evaluation.encode import Capacity
 from evosearch.language import Statement, builtin, builtin_names, parse
 from proxy_tasks import Split, TaskError
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 STEPS = 20
 SMALL = (("steps", STEPS), ("batch", 8), ("width", 8))
 RISING = Schedule("constant", 0.5)

@@ -26,6 +26,8 @@ from evosearch.evaluation.references import (
 )
 from proxy_tasks import Split
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 STEPS = 8
 ROWS = pytest.mark.parametrize("reference", REFERENCES.values(), ids=list(REFERENCES))
 

@@ -14,11 +14,7 @@ from proxy_tasks.data.captions import INK, LEAN, NUMERALS, TEMPLATES, captions_o
 SMALL = {"width": 4, "heads": 2, "vector": 3}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _compile_quickly():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
 # Captions

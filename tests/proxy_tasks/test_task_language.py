@@ -13,11 +13,7 @@ from proxy_tasks import Split, build, masked
 SMALL = {"context": 5, "vocabulary": 11, "width": 6, "batch": 4}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _compile_quickly():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
 def char_mlp(weights, tokens):

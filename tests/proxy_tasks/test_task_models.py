@@ -26,11 +26,7 @@ CLASSIFIERS = {
 every_classifier = pytest.mark.parametrize("name", CLASSIFIERS)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _compile_quickly():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compile")
 
 
 def normal(*shape):

@@ -290,4 +290,5 @@ def test_a_library_without_source_code(asked, monkeypatch, tmp_path):
         task.data()
     found = f"found No such file or directory: {tmp_path / 'argparse.py'}"
     expected = f"expected the source code of the standard library in {tmp_path}"
-    assert str(error.value) == f"{expected}, {found}; give a text with the knob 'path'"
+    told = f"task 'char_finetune': {expected}, {found}; give a text with the knob 'path'"
+    assert str(error.value) == told

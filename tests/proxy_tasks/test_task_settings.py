@@ -23,12 +23,8 @@ def with_knob(knob):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _cache_apart_and_compile_quickly(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EVOSEARCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        jax.config.update("jax_disable_most_optimizations", True)
-        yield
-        jax.config.update("jax_disable_most_optimizations", False)
+def _forget_tasks(quick_compile):
+    yield
     task_of.cache_clear()
 
 
@@ -153,14 +149,14 @@ def test_dropout_follows_from_the_key():
 
 @every_task
 def test_no_key_is_used_for_two_weights(name, monkeypatch):
-    used = []
+    used, data = [], data_of(name)  # read first: pre-training draws weights too
 
     def normal(key, shape, dtype):
         used.append(np.asarray(jax.random.key_data(key)).tobytes())
         return np.zeros(shape, dtype)
 
     monkeypatch.setattr(layers.jax.random, "normal", normal)
-    params = task_of(name).init(jax.random.key(0), data_of(name))
+    params = task_of(name).init(jax.random.key(0), data)
     assert len(used) == len(set(used))
     if name != "char_finetune":  # it starts where pre-training ended
         assert 1 <= len(used) <= len(jax.tree.leaves(params))

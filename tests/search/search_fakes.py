@@ -18,7 +18,7 @@ from evosearch.search.progress import Progress
 TINY = """\
 name: tiny
 tasks:
-  - {name: digits_mlp, steps: 5, hidden: 8, batch: 16, seeds: 2}
+  - {name: digits_mlp, steps: 5, width: 8, batch: 16, seeds: 2}
 search:
   population: 20
   lag: 16

@@ -24,6 +24,8 @@ from evosearch.search.run import Stop, Summary, run_search
 from evosearch.search.yaml_file import parse_yaml
 from evosearch.workers import InProcessPool, Pool
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 HERE = Path(__file__).parent
 
 

@@ -22,6 +22,8 @@ from evosearch.study.tuned import canonical_knobs, place_of, read_tuned, shipped
 from evosearch.study.tuning import Effort
 from proxy_tasks import TASKS, build
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 ARGUMENTS = ["--task", "quadratic", "--set", "steps=5", "--reference", "sgd", "lion"]
 EFFORT = ["--repeats", "2", "--settings", "6", "--seeds", "3", "--backend", "in_process"]
 

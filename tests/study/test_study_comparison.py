@@ -33,6 +33,8 @@ from evosearch.study.tuned import ScheduleRecord, TunedRecord, TunedScores
 from evosearch.study.tuning import Effort
 from proxy_tasks import Split
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 TASK = TaskPlan("quadratic", (("steps", 4),))
 ADAMW, LION = Contender("optax:adamw", reference="adamw"), Contender("optax:lion", reference="lion")
 PROGRAM = Contender("mine.py", statements=builtin("lion").statements)

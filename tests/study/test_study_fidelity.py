@@ -26,6 +26,8 @@ from evosearch.study.standings import (
 from evosearch.study.trials import Trials
 from evosearch.workers import InProcessPool
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 NAMES = [f"p{n}" for n in range(12)]
 
 

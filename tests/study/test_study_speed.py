@@ -9,6 +9,8 @@ import pytest
 
 from evosearch.study.speed import speed, steps_to
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 STEPS = [10, 20, 30, 40]
 
 

@@ -19,6 +19,8 @@ from evosearch.study.tunable import tunable_program, tunable_reference
 from evosearch.study.tuning import Effort
 from proxy_tasks import Split
 
+pytestmark = pytest.mark.usefixtures("quick_compile")
+
 KNOBS = (("steps", 3), ("batch", 8))
 PLAN = Plan((TaskPlan("digits_mlp", KNOBS), TaskPlan("char_mlp", KNOBS)))
 LION = Tuned("lion", (0.01, 0.1, 0.1, 0.1))

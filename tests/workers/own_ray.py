@@ -6,6 +6,7 @@ It prints one line of JSON about its processes, and then ends as told: "close" a
 
 import contextlib
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from worker_fakes import Fake, fake_plan, job
 
 from evosearch.workers import ray_pool
 from evosearch.workers.ray_pool import RayPool
+
+# Whoever was started in the background of a shell has been told to ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def started() -> list[psutil.Process]:
