@@ -25,10 +25,7 @@ from proxy_tasks import PRESETS, TASKS, Split, Task, build
 
 pytestmark = pytest.mark.usefixtures("quick_compile")
 STEPS = 10
-# One worker for all tests of a task, as they share what was compiled.
-every_task = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in sorted(TASKS)]
-)
+every_task = pytest.mark.parametrize("name", sorted(TASKS))
 
 
 @cache
