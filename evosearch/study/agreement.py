@@ -87,10 +87,12 @@ def portfolios(file: FidelityFile, large: Sequence[tuple[str, str]], most: int =
         large: what is to be predicted: tasks and presets.
         most: tasks in the largest.
     """
+    if not large:
+        return []
     index, names = file.index, [who.name for who in file.candidates]
     small = sorted({s.task for s in file.standings if s.preset == PRESETS[0]})
     ranks = {task: _ranks(means(index, names, task, PRESETS[0])) for task in small}
-    target = np.nanmean([_ranks(means(index, names, *place)) for place in large], axis=0)
+    target = _mean_known([_ranks(means(index, names, *place)) for place in large])
     seconds = {task: _seconds(file, task) for task in small}
     chosen: list[str] = []
     found: list[Portfolio] = []
@@ -107,6 +109,13 @@ def _predicts(ranks: Mapping[str, Array], target: Array, chosen: Sequence[str], 
     mean = np.mean([ranks[task] for task in (*chosen, more)], axis=0)
     known = ~np.isnan(mean) & ~np.isnan(target)
     return spearman(mean[known], target[known])
+
+
+def _mean_known(rows: Sequence[Array]) -> Array:
+    """For each candidate its mean over the rows that know it; NaN where none does."""
+    known = ~np.isnan(rows)
+    count = known.sum(axis=0)
+    return np.where(count > 0, np.where(known, rows, 0).sum(axis=0) / np.maximum(count, 1), np.nan)
 
 
 def _ranks(values: Array) -> Array:

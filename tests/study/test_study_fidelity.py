@@ -102,6 +102,13 @@ def test_the_portfolio_begins_with_the_best_task_and_adds_what_helps():
     assert found[0].seconds == pytest.approx(0.2)
 
 
+def test_no_portfolio_where_nothing_large_was_measured():
+    file = file_of(a_tiny=UP, b_tiny=[math.nan, *UP[1:]])
+    assert portfolios(file, []) == []
+    partly = file_of(a_tiny=UP, z_x10=[math.nan, *UP[1:]])
+    assert portfolios(partly, [("z", "x10")])[0].rho == pytest.approx(1.0)
+
+
 def test_candidates_run_at_any_of_their_rates():
     candidates = known_candidates()
     assert len({who.name for who in candidates}) == len(candidates) >= 18
