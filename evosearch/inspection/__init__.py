@@ -1,0 +1,1 @@
+"""Inspection: what people ask about a run, answered from its record."""
