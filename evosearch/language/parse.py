@@ -15,7 +15,7 @@ MAX_STATEMENTS = 10_000
 MAX_NAME = 64
 MAX_QUOTE = 60
 
-_OPERATORS: dict[type[ast.operator], str] = {
+OPERATORS: dict[type[ast.operator], str] = {
     ast.Add: "add",
     ast.Sub: "subtract",
     ast.Mult: "multiply",
@@ -142,9 +142,9 @@ class _Reader:
 
     def call(self, node: ast.expr) -> tuple[Primitive, list[ast.expr]]:
         if isinstance(node, ast.BinOp):
-            if type(node.op) not in _OPERATORS:
+            if type(node.op) not in OPERATORS:
                 raise self.error(node, f"expected one of + - * /, found {self.quote(node)}")
-            return BY_NAME[_OPERATORS[type(node.op)]], [node.left, node.right]
+            return BY_NAME[OPERATORS[type(node.op)]], [node.left, node.right]
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
             name = self.name(node.func)
             if name not in BY_NAME:

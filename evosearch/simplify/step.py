@@ -1,4 +1,4 @@
-"""What the simplifier reports: one step, with before, after, reason, and how exact it is."""
+"""What the simplifier reports: stages, and their steps with before, after, reason and exactness."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Exactness(enum.Enum):
 
     EXACT = "exact"
     ROUNDING = "up to rounding"
-    GUARD = "up to the 1e-8 in division"
     FINITE = "for finite inputs only"
+    GUARD = "up to the 1e-8 in division"
     MEASURED = "measured: no worse by more than the margin"
 
 
@@ -25,17 +25,40 @@ class Step:
     """One step of the simplifier.
 
     Attributes:
-        part: which part of the simplifier took it: "redundant", "ablation", "algebra" or "names".
+        part: which part of the simplifier took it; one of `PARTS`.
         rule: the name of the rule, or of the measured change.
-        before: the statements before it.
-        after: the statements after it.
+        before: what stood there, as text.
+        after: what stands there now; "" if nothing does.
         reason: one sentence for people.
-        exactness: in what sense both behave the same; the weakest of all rules that were used.
+        exactness: in what sense both behave the same.
     """
 
     part: str
     rule: str
-    before: Statements
-    after: Statements
+    before: str
+    after: str
     reason: str
     exactness: Exactness
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What one part of the simplifier did.
+
+    Attributes:
+        part: one of `PARTS`.
+        before: the statements it was given.
+        after: the statements it left, never more.
+        steps: what it did; empty if it changed nothing.
+        notes: sentences for people: limits that were reached, results that were not taken.
+    """
+
+    part: str
+    before: Statements
+    after: Statements
+    steps: tuple[Step, ...]
+    notes: tuple[str, ...] = ()
+
+
+PARTS = ("redundant", "ablation", "algebra", "constants", "names")
+"""The parts of the simplifier, in the order in which they are taken."""
