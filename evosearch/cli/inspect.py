@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console, RenderableType
-from rich.panel import Panel
 from rich.syntax import Syntax
 from rich.text import Text
 
@@ -17,26 +17,37 @@ from evosearch.cli.console import (
     make_console,
     make_table,
     number,
-    percent,
     print_json,
     printable,
-    program_syntax,
 )
-from evosearch.cli.curves import Curves, curves, draw_curves
 from evosearch.cli.find import Found, find
+from evosearch.cli.inspect_facts import Inspected
+from evosearch.cli.inspect_parts import PARTS
+from evosearch.cli.inspect_run import draw_runs, run_facts, show_overview, show_parts
+from evosearch.cli.inspect_tables import change_text
 from evosearch.errors import EvosearchError
-from evosearch.language import Analysis, Program, analyze, parse, program_text
+from evosearch.evaluation import Status
+from evosearch.evolution.engine import WARM_START
+from evosearch.language import Analysis, Program, analyze, program_text
 from evosearch.language.abstract import live_statements
 from evosearch.language.fingerprint import fingerprint
 from evosearch.language.library import builtin_names, builtin_summary
-from evosearch.records import RunReader
-
-PAPER = {"cache_hits": 0.891, "redundancy": 0.698}
-"""Measured late in the published search, over five runs (arXiv 2302.06675)."""
+from evosearch.records import Row, RunReader
 
 
-def inspect_command(what: Sequence[str], top: int, plot: str | None, as_json: bool) -> int:
-    """Show one thing, or compare two of a kind."""
+def inspect_command(
+    what: Sequence[str], parts: Sequence[str], all_steps: bool, top: int, plot: str | None, as_json: bool
+) -> int:
+    """Show one thing, or compare two of a kind.
+
+    Args:
+        what: one or two runs, or one or two programs.
+        parts: names of `PARTS`: what to show of a run, or of one program of a run.
+        all_steps: show every step of a lineage.
+        top: how many of a run's best programs.
+        plot: where to draw runs.
+        as_json: print plain data.
+    """
     if len(what) > 2:
         raise EvosearchError(f"expected one or two runs or programs, found {len(what)}")
     found = [find(text) for text in what]
@@ -46,12 +57,70 @@ def inspect_command(what: Sequence[str], top: int, plot: str | None, as_json: bo
         raise EvosearchError("expected two programs or two runs, found one of each; name a program as RUN:ID")
     if plot and not runs:
         raise EvosearchError("--plot draws a run's curves, but no run was named")
+    parts = [*parts, "lineage"] if all_steps and "lineage" not in parts else parts
     console = make_console()
     if runs:
-        return _inspect_runs(console, runs, top, plot, as_json)
+        asked = [Inspected(run, top=top, all_steps=all_steps) for run in runs]
+        return _inspect_runs(console, asked, parts, plot, as_json)
+    if parts:
+        return _inspect_past(console, what, parts, all_steps, as_json)
     if len(programs) == 2:
         return _inspect_pair(console, programs[0], programs[1], as_json)
-    return _inspect_program(console, programs[0], as_json)
+    return _inspect_program(console, programs[0], _place(what[0]), as_json)
+
+
+def _inspect_runs(
+    console: Console, runs: Sequence[Inspected], parts: Sequence[str], plot: str | None, as_json: bool
+) -> int:
+    if plot:
+        draw_runs(plot, runs)
+    if as_json:
+        print_json({"runs": [run_facts(run, parts) for run in runs]})
+        return 0
+    if parts:
+        for run in runs:
+            show_parts(console, run, parts)
+    else:
+        show_overview(console, runs)
+    if plot:
+        console.print(f"The curves are in {printable(plot)}", markup=False)
+    return 0
+
+
+def _inspect_past(
+    console: Console, what: Sequence[str], parts: Sequence[str], all_steps: bool, as_json: bool
+) -> int:
+    """The parts that are about one program of a run."""
+    if set(parts) == set(PARTS):  # `--all`
+        parts = [part for part in parts if PARTS[part].of_program]
+    asked = []
+    for text in what:
+        place = _place(text)
+        if place is None:
+            raise EvosearchError(
+                f"--{parts[0]} is about a run or a program of it: expected RUN or RUN:ID, found {text!r}"
+            )
+        for part in parts:
+            if not PARTS[part].of_program:
+                raise EvosearchError(
+                    f"--{part} is about a whole run: expected {str(place[0].path)!r}, found {text!r}"
+                )
+        asked.append(Inspected(*place, all_steps=all_steps))
+    if as_json:
+        facts = [{"program": it.name, **run_facts(it, parts)} for it in asked]
+        print_json(facts[0] if len(facts) == 1 else {"programs": facts})
+        return 0
+    for it in asked:
+        show_parts(console, it, parts)
+    return 0
+
+
+def _place(text: str) -> tuple[RunReader, int] | None:
+    """The run and the id of RUN:ID, as `find` reads it; None for another program."""
+    folder, _, number = text.rpartition(":")
+    if not folder or not number.isdigit() or text in builtin_names() or Path(text).exists():
+        return None
+    return RunReader(folder), int(number)
 
 
 # ---------------------------------------------------------------------------------------- programs
@@ -77,8 +146,14 @@ def program_facts(found: Found) -> dict[str, Any]:
     }
 
 
-def _inspect_program(console: Console, found: Found, as_json: bool) -> int:
+def _inspect_program(
+    console: Console, found: Found, place: tuple[RunReader, int] | None, as_json: bool
+) -> int:
     facts = program_facts(found)
+    row = place[0].row(place[1]) if place else None
+    if row is not None:
+        past = ("id", "parent", "mutation", "before", "after", "outcome", "score", "seeds")
+        facts["row"] = {name: getattr(row, name) for name in past}
     if as_json:
         print_json(facts)
         return 0
@@ -90,6 +165,8 @@ def _inspect_program(console: Console, found: Found, as_json: bool) -> int:
         where = "" if analysis.refusal.statement is None else f"statement {analysis.refusal.statement + 1}: "
         console.print(Text.assemble(("invalid: ", "bold red"), where, analysis.refusal.reason))
         return 0
+    if row is not None:
+        console.print(row_line(row), Text("Its past: --lineage, --diff, --ideas", "dim"), sep="\n")
     state = " and ".join(analysis.state) or "nothing"
     verb = "are" if len(analysis.state) > 1 else "is"
     console.print(
@@ -97,6 +174,17 @@ def _inspect_program(console: Console, found: Found, as_json: bool) -> int:
         f"{state} {verb} carried from step to step; hash {facts['hash']}"
     )
     return 0
+
+
+def row_line(row: Row) -> Text:
+    """Where a program of a run comes from, and its score."""
+    parent = "the warm start" if row.parent == WARM_START else f"program {row.parent}"
+    change = change_text(row.before, row.after).plain.replace("\n", "  ")
+    failed = Status[row.outcome].value if row.outcome in Status.__members__ else row.outcome
+    score = f"score {number(row.score, 5)}" if math.isfinite(row.score) else failed
+    seeds = "" if row.seeds < 1 else f" ({row.seeds} seed{'s' if row.seeds > 1 else ''})"
+    origin = f"{row.mutation} of {parent}: {change}" if change else f"{row.mutation}, without a parent"
+    return Text(printable(f"{origin}; {score}{seeds}"))
 
 
 def statements_table(name: str, program: Program, analysis: Analysis) -> RenderableType:
@@ -157,108 +245,3 @@ def _inspect_pair(console: Console, one: Found, other: Found, as_json: bool) -> 
             else "Different canonical hashes and different behaviour."
         )
     return 0
-
-
-# ---------------------------------------------------------------------------------------- runs
-
-
-def _inspect_runs(
-    console: Console, runs: Sequence[RunReader], top: int, plot: str | None, as_json: bool
-) -> int:
-    all_curves = [curves(run) for run in runs]
-    if plot:
-        draw_curves(Path(plot), {str(run.path): c for run, c in zip(runs, all_curves, strict=True)}, PAPER)
-    if as_json:
-        print_json({"runs": [_run_facts(run, c, top) for run, c in zip(runs, all_curves, strict=True)]})
-        return 0
-    for run in runs:
-        _show_run(console, run, top)
-    if all_curves[0].tenths:
-        console.print(curves_table([str(run.path) for run in runs], all_curves))
-    if plot:
-        console.print(f"The curves are in {printable(plot)}", markup=False)
-    return 0
-
-
-def _run_facts(run: RunReader, run_curves: Curves, top: int) -> dict[str, Any]:
-    best = [
-        {
-            "id": row.id,
-            "score": row.score,
-            "seeds": row.seeds,
-            "statements": row.statements,
-            "live_statements": row.live_statements,
-            "hash": row.hash.hex(),
-            "text": row.text,
-        }
-        for row in run.best(top)
-    ]
-    return {
-        "run": str(run.path),
-        "programs": run.rows,
-        "outcomes": run_curves.outcomes,
-        "best": best,
-        "curves": run_curves.tenths,
-        "summary": run.summary,
-    }
-
-
-def _show_run(console: Console, run: RunReader, top: int) -> None:
-    best = run.best(top)
-    rows: list[list[RenderableType]] = [
-        [
-            str(rank + 1),
-            str(row.id),
-            number(row.score, 5),
-            str(row.seeds),
-            f"{row.live_statements} of {row.statements}",
-            str(row.round + 1),
-            row.mutation,
-            Text(row.after or f"without {row.before}", "dim"),
-        ]
-        for rank, row in enumerate(best)
-    ]
-    columns = ["", "id", "score", "seeds", "live", "round", "latest mutation", "statement"]
-    title = f"{printable(str(run.path))}: {run.rows:,} programs; the best, distinct by hash"
-    console.print(make_table(title, columns, rows))
-    if not best:
-        console.print("No program of this run has trained to the end yet.")
-        return
-    live = program_text(live_statements(parse(best[0].text).statements))
-    panel = Panel(
-        program_syntax(live),
-        title=f"live statements of program {best[0].id}",
-        title_align="left",
-        border_style="green",
-    )
-    console.print(panel)
-
-
-def curves_table(names: Sequence[str], all_curves: Sequence[Curves]) -> RenderableType:
-    """Cache hits, redundancy, length and best score by tenths of each run's progress."""
-    several = len(names) > 1
-    columns = ["progress"]
-    for place in range(len(names)):
-        mark = f" {place + 1}" if several else ""
-        columns += [f"cache hits{mark}", f"redundant{mark}", f"length{mark}", f"best score{mark}"]
-    rows: list[list[RenderableType]] = []
-    for tenth in range(max(len(c.tenths) for c in all_curves)):
-        row: list[RenderableType] = [f"{10 * (tenth + 1)} %"]
-        for c in all_curves:
-            if tenth < len(c.tenths):
-                t = c.tenths[tenth]
-                row += [
-                    percent(t["cache_hits"]),
-                    percent(t["redundancy"]),
-                    f"{t['statements']:.1f}",
-                    number(t["best_score"], 5),
-                ]
-            else:
-                row += [""] * 4
-        rows.append(row)
-    blank = [""] * (4 * len(names) - 2)
-    rows.append(["paper, late", percent(PAPER["cache_hits"]), percent(PAPER["redundancy"]), *blank])
-    title = "Curves, by tenths of the programs generated"
-    if several:
-        title += ": " + ", ".join(f"{place + 1} is {printable(name)}" for place, name in enumerate(names))
-    return make_table(title, columns, rows)

@@ -90,13 +90,18 @@ class RunReader:
         schema = _schema_of(columns)
         return pa.concat_tables([schema.empty_table(), *self._tables(columns)])
 
-    def evaluations(self) -> pa.Table:
+    def evaluations(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The outcomes of those candidates that were evaluated, by id; the warm start's are not in it.
 
+        Args:
+            columns: names of fields of `Outcome`, id or seeds; None for all.
+
         Raises:
-            RunError: a part is damaged.
+            RunError: there is no such column, or a part is damaged.
         """
-        return pa.concat_tables([EVALUATIONS.empty_table(), *map(read_evaluations_table, self._parts)])
+        schema = _schema_of(columns, EVALUATIONS)
+        tables = (read_evaluations_table(part).select(schema.names) for part in self._parts)
+        return pa.concat_tables([schema.empty_table(), *tables])
 
     def iter_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The history in pieces, with one part in memory at a time.
@@ -120,6 +125,15 @@ class RunReader:
         group, position = divmod(id - self._firsts[index], ROWS_PER_GROUP)
         (found,) = rows_from(self._group(index, group).slice(position, 1))
         return found
+
+    def take(self, ids: Sequence[int]) -> list[Row]:
+        """Several rows, in the order asked for; what lies close together is read once.
+
+        Raises:
+            RunError: there is no such candidate, or its part is damaged.
+        """
+        found = {id_: self.row(id_) for id_ in sorted(set(ids))}
+        return [found[id_] for id_ in ids]
 
     def best(self, n: int = 1) -> list[Row]:
         """The best programs by score, no two with the same hash; failed ones are left out.
@@ -151,10 +165,10 @@ class RunReader:
         return self._groups[key]
 
 
-def _schema_of(columns: Sequence[str] | None) -> pa.Schema:
-    names = CANDIDATES.names if columns is None else columns
+def _schema_of(columns: Sequence[str] | None, whole: pa.Schema = CANDIDATES) -> pa.Schema:
+    names = whole.names if columns is None else columns
     for name in names:
-        if name not in CANDIDATES.names:
-            known = ", ".join(CANDIDATES.names)
-            raise RunError(f"a run has no column {name!r}{nearest(name, CANDIDATES.names)} (known: {known})")
-    return pa.schema([CANDIDATES.field(name) for name in names])
+        if name not in whole.names:
+            known = ", ".join(whole.names)
+            raise RunError(f"a run has no column {name!r}{nearest(name, whole.names)} (known: {known})")
+    return pa.schema([whole.field(name) for name in names])

@@ -131,6 +131,18 @@ def test_columns_can_be_chosen(run):
         reader.candidates(["scor"])
 
 
+def test_columns_of_evaluations_and_several_rows_at_once(run):
+    reader = RunReader(run)
+    table = reader.evaluations(["status", "id"])
+    assert table.column_names == ["status", "id"]
+    assert table["id"].to_pylist() == reader.evaluations()["id"].to_pylist()
+    with pytest.raises(RunError, match="no column 'stat'; did you mean 'status'"):
+        reader.evaluations(["stat"])
+    assert reader.take([39, 0, 10, 0]) == [reader.row(id_) for id_ in (39, 0, 10, 0)]
+    with pytest.raises(RunError, match="there is no candidate 40 in"):
+        reader.take([39, 40])
+
+
 def test_a_candidate_that_is_not_there(run):
     for id_ in (-1, 40):
         with pytest.raises(RunError, match=rf"no candidate {id_} in .*run: ids go from 0 to 39"):
