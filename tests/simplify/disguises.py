@@ -61,6 +61,6 @@ DISGUISES = {
     "decay subtracted": f"{C}; s = sign(c); {STATE}; wd = w * -0.4602; u = s - wd; {T}; update = u * t",
     "rate in two steps": f"{C}; s = sign(c); {STATE}; {WD}; u = s + wd; u = u * lr; update = u * 0.000217",
     "exp of log": f"{C}; l = log(c); r = exp(l); s = c / r; {STATE}; {DECAYED}",
-    "m times sign": "{C}; s = sign(c); r = c * s; s = c / r; {STATE}; " + DECAYED,
+    "m times sign": f"{C}; s = sign(c); r = c * s; s = c / r; {STATE}; " + DECAYED,
 }
 """Each is Lion with b1 = 0.9, b2 = 0.998, weight decay 0.4602 and a learning-rate factor of 0.000217."""

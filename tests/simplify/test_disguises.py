@@ -12,7 +12,7 @@ from tests.simplify.disguises import DECAYED, DISGUISES, program
 LION = program_text(simplify(program(DISGUISES["plain"]).statements)[-1].after)
 NOT_LION = {
     "interp of squares": (
-        "q = square(g); c = interp(q, m, 0.9); s = sign(c); m = interp(q, m, 0.998); {DECAYED}"
+        f"q = square(g); c = interp(q, m, 0.9); s = sign(c); m = interp(q, m, 0.998); {DECAYED}"
     ),
     "no memory": f"s = sign(g); {DECAYED}",
     "abs of the sum": f"c = interp(g, m, 0.9); s = abs(c); m = interp(g, m, 0.998); {DECAYED}",
