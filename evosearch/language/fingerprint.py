@@ -74,7 +74,7 @@ def fingerprint(statements: Sequence[Statement]) -> bytes:
     return digest.digest()
 
 
-def _run_folded(live: Sequence[tuple[Statement, Value]], env: dict[str, Any]) -> dict[str, Any]:
+def run_folded(live: Sequence[tuple[Statement, Value]], env: dict[str, Any]) -> dict[str, Any]:
     """Run statements, each with its abstract value; constant expressions give their float32 value."""
     for statement, value in live:
         if value.constant is None:
@@ -90,7 +90,7 @@ def _updates(live: Sequence[tuple[Statement, Value]], state: tuple[str, ...], sc
     m = v = zeros
     updates = []
     for gradient, lr in zip(gradients, SCHEDULE, strict=True):
-        env = _run_folded(live, {"w": weights, "g": gradient, "m": m, "v": v, "lr": np.float64(lr)})
+        env = run_folded(live, {"w": weights, "g": gradient, "m": m, "v": v, "lr": np.float64(lr)})
         updates.append(env["update"])
         m = env["m"] if "m" in state else zeros
         v = env["v"] if "v" in state else zeros

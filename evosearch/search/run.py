@@ -163,6 +163,16 @@ def _config_text(config: Config) -> str:
     return dump_yaml({**resolved(config), "made_with": made_with(config)})
 
 
+def run_config(run: RunReader) -> Config:
+    """The configuration that a run was made with.
+
+    Raises:
+        ConfigError: its `config.yaml` is damaged.
+    """
+    source = str(run.path / "config.yaml")
+    return make_config(parse_yaml(run.config_text, source), source)
+
+
 def _resume(config: Config, folder: Path) -> tuple[RunWriter, float]:
     """Open a run to go on with it, if it is a run of the same search; also its seconds so far."""
     reader = RunReader(folder)

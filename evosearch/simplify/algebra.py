@@ -19,8 +19,8 @@ from evosearch.simplify.rules import BY_RULE, RULES
 from evosearch.simplify.saturation import Limits, Saturation, saturate
 from evosearch.simplify.step import Exactness, Statements
 from evosearch.simplify.terms import CONSTANT, INPUT, Outputs, Term, folded, subterms, terms_of
-from evosearch.simplify.writing import write
-from primitives import VOCABULARIES
+from evosearch.simplify.writing import substitute, value_names, write
+from primitives import VOCABULARIES, ValueType
 
 NORMAL_FORM = "normal form"
 LADDER = (
@@ -149,20 +149,31 @@ def weakest(exactnesses: Iterable[Exactness]) -> Exactness:
 
 
 def _explain(graph: EGraph, original: Mapping[str, int], outputs: Outputs, laws: Laws) -> tuple[Rewrite, ...]:
+    """The rewrites, told with the names of the program that was written."""
     rewrites: dict[Rewrite, None] = {}
+    names = {
+        term: Term(INPUT, (), name)
+        for term, name in value_names(outputs).items()
+        if term.type is ValueType.TENSOR and name not in ("update", "m", "v")
+    }
     for name, term in outputs.items():
         for used in graph.explain(original[name], graph.add_term(term)):
-            for rewrite in _told(graph, used, laws):
+            for rewrite in _told(graph, used, laws, names):
                 rewrites[rewrite] = None
     return tuple(rewrites)
 
 
-def _told(graph: EGraph, used: Used, laws: Laws) -> list[Rewrite]:
+def _told(graph: EGraph, used: Used, laws: Laws, names: Mapping[Term, Term]) -> list[Rewrite]:
     before, after = graph.term(used.before), graph.term(used.after)
-    texts = str(before), str(after)
+    texts = _named(before, names), _named(after, names)
     if used.rule == NORMAL_FORM:
         known = laws.get((before, after)) or laws.get((after, before)) or frozenset([WRITTEN_ANEW])
         return [Rewrite(law, LAWS[law][0], *texts) for law in sorted(known)]
     if used.rule == FOLD:
         return [Rewrite(used.rule, Exactness.ROUNDING, *texts)]
     return [Rewrite(used.rule, BY_RULE[used.rule].exactness, *texts)]
+
+
+def _named(term: Term, names: Mapping[Term, Term]) -> str:
+    """A term's text, with names for those of its parts that have one."""
+    return str(Term(term.name, tuple(substitute(arg, names) for arg in term.args), term.leaf))

@@ -1,7 +1,8 @@
 """Runs two programs side by side: does a simplified one still do what the original does?
 
-In NumPy, in double precision, through the primitives' references, over several steps from zero state.
-Gradients span many scales and hold exact zeros, since there the 1e-8 in division and the sign of zero show.
+In NumPy, in double precision (constant expressions in float32, as they are folded), through the primitives'
+references, over several steps from zero state. Gradients span many scales and hold exact zeros, since there
+the 1e-8 in division and the sign of zero show.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evosearch.language import Statement, analyze
-from evosearch.language.fingerprint import run_statements
+from evosearch.language.fingerprint import run_folded
 from evosearch.simplify.step import Exactness
 
 SHAPES = ((5,), (3, 4), (1,))
@@ -71,7 +72,8 @@ def _probe(scale: float, seed: int) -> tuple[Tree, tuple[Tree, ...]]:
 
 def updates(statements: Sequence[Statement], scale: float, seed: int) -> list[Tree]:
     """The updates of a valid program, one tree for each step of `SCHEDULE`."""
-    state = analyze(statements).state
+    analysis = analyze(statements)
+    lines = [*zip(statements, analysis.values, strict=True)]
     weights, gradients = _probe(scale, seed)
     zeros = tuple(np.zeros(shape) for shape in SHAPES)
     m = v = zeros
@@ -79,14 +81,14 @@ def updates(statements: Sequence[Statement], scale: float, seed: int) -> list[Tr
     for gradient, lr in zip(gradients, SCHEDULE, strict=True):
         env: dict[str, Any] = {"w": weights, "g": gradient, "m": m, "v": v, "lr": np.float64(lr)}
         with np.errstate(all="ignore"):
-            env = run_statements(statements, env)
+            env = run_folded(lines, env)
             update = tuple(
                 np.broadcast_to(leaf, shape) for leaf, shape in zip(env["update"], SHAPES, strict=True)
             )
             weights = tuple(w - u for w, u in zip(weights, update, strict=True))
         found.append(update)
-        m = env["m"] if "m" in state else zeros
-        v = env["v"] if "v" in state else zeros
+        m = env["m"] if "m" in analysis.state else zeros
+        v = env["v"] if "v" in analysis.state else zeros
     return found
 
 

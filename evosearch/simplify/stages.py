@@ -68,6 +68,8 @@ def algebra(statements: Statements, limits: Limits | None = None) -> Stage:
         notes.append(f"rules were applied until the limit of the e-graph ({found.saturation.nodes:,} nodes)")
     if not found.optimal:
         notes.append("the integer program stopped at its limit: a smaller choice may exist")
+    if "v" in analyze(statements).state and analyze(found.statements).state == ("m",):
+        notes.append("the state is one slot, and it is called m")
     notes.append(_difference(found.behaviour.worst, found.behaviour.worst_small, found.exactness))
     return Stage("algebra", statements, found.statements, steps, tuple(notes))
 

@@ -25,8 +25,26 @@ def write(outputs: Outputs) -> Statements:
     Args:
         outputs: the terms of `update` and of the carried slots.
     """
-    outputs = one_slot_is_m(outputs)
-    outputs = {name: _ordered_arguments(term) for name, term in outputs.items()}
+    return _written(_prepared(outputs))[0]
+
+
+def value_names(outputs: Outputs) -> dict[Term, str]:
+    """The name that `write` gives to each term of these outputs."""
+    names = _written(_prepared(outputs))[1]
+    found: dict[Term, str] = {}
+    for term in subterms(outputs.values()):
+        prepared = _prepared({**outputs, "": term})[""]
+        if prepared in names:
+            found[term] = names[prepared]
+    return found
+
+
+def _prepared(outputs: Outputs) -> Outputs:
+    """With the slots and the operands as they are written."""
+    return {name: _ordered_arguments(term) for name, term in one_slot_is_m(outputs).items()}
+
+
+def _written(outputs: Outputs) -> tuple[Statements, dict[Term, str]]:
     terms = [
         term for term in subterms(_reading_order(outputs)) if term.args or term.name not in (INPUT, CONSTANT)
     ]
@@ -37,7 +55,7 @@ def write(outputs: Outputs) -> Statements:
     for output, term in copies.items():
         statements.append(_copy(output, term, names))
     statements += [_copy(targets[term], term, names) for term in late]
-    return tuple(statements)
+    return tuple(statements), names
 
 
 def _reading_order(outputs: Outputs) -> list[Term]:
@@ -174,12 +192,17 @@ def _role(term: Term) -> str | None:
 
 
 def _after_primitive(term: Term, names: Mapping[Term, str]) -> str | None:
-    """`sqrt_v` for a function of one named value."""
-    if len([arg for arg in term.args if arg.number is None]) != 1 or term.name in _CHAIN:
+    """`sqrt_v` for a function of one named value, `clip_g` for clip(g, lr)."""
+    arrays = [arg for arg in term.args if arg.type is not ValueType.SCALAR] or [*term.args]
+    if len(arrays) != 1 or term.name in _CHAIN:
         return None
-    (argument,) = [arg for arg in term.args if arg.number is None]
-    name = str(argument.leaf) if argument.name == INPUT else names.get(argument, "")
-    return f"{term.name}_{name}" if name and "_" not in name else None
+    name = str(arrays[0].leaf) if arrays[0].name == INPUT else names.get(arrays[0], "")
+    whole = f"{term.name}_{name}"
+    return whole if name and len(whole) <= LONGEST_NAME else None
+
+
+LONGEST_NAME = 16
+"""Of a name that is made from a primitive's and its argument's."""
 
 
 def _fresh(name: str, taken: set[str]) -> str:
