@@ -6,13 +6,16 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from evosearch.simplify import Recognition
 
 PROGRAM_THEME = "ansi_dark"
 
@@ -71,6 +74,11 @@ def program_syntax(text: str) -> Syntax:
     return Syntax(
         text.rstrip("\n"), "python", theme=PROGRAM_THEME, background_color="default", word_wrap=True
     )
+
+
+def recognition_line(known: Recognition) -> Text:
+    """Which known optimizer a program is, as a sentence."""
+    return Text(f"{known.sentence[0].upper()}{known.sentence[1:]}.", "bold")
 
 
 def number(value: float | None, digits: int = 4) -> str:

@@ -19,6 +19,7 @@ from evosearch.cli.console import (
     number,
     print_json,
     printable,
+    recognition_line,
 )
 from evosearch.cli.find import Found, find
 from evosearch.cli.inspect_facts import Inspected
@@ -33,6 +34,7 @@ from evosearch.language.abstract import live_statements
 from evosearch.language.fingerprint import fingerprint
 from evosearch.language.library import builtin_names, builtin_summary
 from evosearch.records import Row, RunReader
+from evosearch.simplify import known_as
 
 
 def inspect_command(
@@ -130,7 +132,7 @@ def program_facts(found: Found) -> dict[str, Any]:
     """What abstract execution says of a program, as plain data."""
     program, analysis = found.program, analyze(found.program.statements)
     live = live_statements(program.statements)
-    refusal = analysis.refusal
+    refusal, known = analysis.refusal, known_as(program.statements)
     return {
         "program": found.name,
         "valid": analysis.valid,
@@ -143,6 +145,7 @@ def program_facts(found: Found) -> dict[str, Any]:
         "live_text": program_text(live) if analysis.valid else None,
         "state": list(analysis.state),
         "types": [str(value.type) for value in analysis.values],
+        "recognised": None if known is None else known.to_json(),
     }
 
 
@@ -173,6 +176,9 @@ def _inspect_program(
         f"{facts['live_statements']} of {facts['statements']} statements are live; "
         f"{state} {verb} carried from step to step; hash {facts['hash']}"
     )
+    known = known_as(found.program.statements)
+    if known is not None:
+        console.print(recognition_line(known))
     return 0
 
 

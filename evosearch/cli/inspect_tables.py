@@ -8,12 +8,21 @@ from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.text import Text
 
-from evosearch.cli.console import duration, make_table, number, percent, printable, program_syntax
+from evosearch.cli.console import (
+    duration,
+    make_table,
+    number,
+    percent,
+    printable,
+    program_syntax,
+    recognition_line,
+)
 from evosearch.cli.inspect_facts import Inspected
 from evosearch.evolution.engine import WARM_START
 from evosearch.inspection import Curves, Step
 from evosearch.inspection.mutations import Effect
 from evosearch.inspection.primitives_used import GOOD
+from evosearch.simplify import known_as
 
 PAPER = {"cache_hits": 0.891, "redundancy": 0.698}
 """Measured late in the published search, over five runs (arXiv 2302.06675)."""
@@ -140,7 +149,9 @@ def show_best(it: Inspected) -> RenderableType:
     )
     note = "alike: programs of another hash, no better, that the behavioural fingerprint takes for the same."
     notes = [Text(note, "dim")] if any(one.alike for one in it.best) else []
-    return Group(make_table(title, columns, rows, left=3), *notes, panel)
+    known = known_as(it.best[0].live.statements)
+    names = [recognition_line(known)] if known is not None else []
+    return Group(make_table(title, columns, rows, left=3), *notes, panel, *names)
 
 
 def show_mutations(it: Inspected) -> RenderableType:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from evosearch import __version__
+from evosearch.cli.inspect_parts import PARTS
 from evosearch.runtime import one_thread_each
 
 SUCCESS, FAILED, BAD_INPUT = 0, 1, 2
@@ -67,16 +68,39 @@ def make_parser() -> argparse.ArgumentParser:
     inspect = _command(
         commands,
         "inspect",
-        "show a run's best programs and curves, a program in full, or compare two",
-        "evosearch inspect runs/quickstart\n  evosearch inspect program8\n  evosearch inspect adamw lion",
+        "show what a run found and how, a program in full, or compare two",
+        "evosearch inspect runs/quickstart\n  evosearch inspect runs/quickstart --lineage --mutations\n"
+        "  evosearch inspect runs/quickstart:1234 --ideas\n  evosearch inspect adamw lion",
     )
     inspect.add_argument("what", metavar="RUN|PROGRAM", nargs="+", help="one of them, or two to compare")
+    for name, part in PARTS.items():
+        inspect.add_argument(f"--{name}", action="append_const", dest="parts", const=name, help=part.summary)
+    inspect.add_argument(
+        "--all", action="store_const", dest="parts", const=list(PARTS), help="all of these, of a run"
+    )
+    inspect.add_argument(
+        "--all-steps", action="store_true", help="--lineage with the steps that did not matter"
+    )
     inspect.add_argument(
         "--top", type=_positive, default=10, metavar="N", help="how many programs (default: 10)"
     )
-    inspect.add_argument("--plot", metavar="FILE.png", help="draw a run's curves")
+    inspect.add_argument("--plot", metavar="FILE.png", help="draw a run: its curves and mutations")
     _add_json(inspect)
     inspect.set_defaults(run=_run_inspect)
+
+    export = _command(
+        commands,
+        "export",
+        "print a program as source for optax, PyTorch, JAX or LaTeX, or write it to a file",
+        "evosearch export lion --to optax\n"
+        "  evosearch export runs/quickstart:1234 --to torch -o mine.py --name mine",
+    )
+    export.add_argument("what", metavar="PROGRAM", help="a file, a shipped name or RUN:ID")
+    export.add_argument("--to", required=True, metavar="TARGET", help="optax, torch, jax or latex")
+    export.add_argument("-o", "--out", metavar="FILE", help="write a new file instead of printing the source")
+    export.add_argument("--name", metavar="NAME", help="of the function or class (default: the program's)")
+    export.add_argument("--force", action="store_true", help="overwrite FILE")
+    export.set_defaults(run=_run_export)
 
     tasks = _command(
         commands,
@@ -229,6 +253,61 @@ def make_parser() -> argparse.ArgumentParser:
     _add_json(fidelity)
     fidelity.set_defaults(run=_run_fidelity)
 
+    simplify = _command(
+        commands,
+        "simplify",
+        "simplify a program, or a run's best one, each step named; Ctrl-C stops, the same command goes on",
+        "evosearch simplify program8\n"
+        "  evosearch simplify runs/quickstart --without ablation constants   # no training, a second",
+    )
+    simplify.add_argument("what", metavar="PROGRAM|RUN", help="what is simplified")
+    parts = "redundant, ablation, algebra, constants, names"
+    simplify.add_argument(
+        "--parts", action="extend", nargs="+", default=[], metavar="PART", help=f"{parts} (default: all)"
+    )
+    simplify.add_argument(
+        "--without", action="extend", nargs="+", default=[], metavar="PART", help="all parts but these"
+    )
+    simplify.add_argument(
+        "--task",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="where ablation and constants are measured (default: the run's tasks, or three small ones)",
+    )
+    _add_task_options(simplify)
+    simplify.add_argument(
+        "--margin",
+        type=float,
+        default=0.01,
+        metavar="SHARE",
+        help="the loss that is one too many (default: 0.01)",
+    )
+    simplify.add_argument(
+        "--confidence", type=float, default=0.95, metavar="P", help="that less is lost (default: 0.95)"
+    )
+    simplify.add_argument(
+        "--seeds", type=_positive, default=128, metavar="N", help="the most seeds of a test (default: 128)"
+    )
+    simplify.add_argument(
+        "--digits", type=_positive, default=3, metavar="N", help="that constants keep at least (default: 3)"
+    )
+    simplify.add_argument(
+        "--budget", type=_positive, default=20_000, metavar="N", help="the most trainings (default: 20000)"
+    )
+    simplify.add_argument(
+        "--method",
+        choices=["removals", "evolution"],
+        default="removals",
+        help="of ablation: try every removal, or evolve by deletion and modification (default: removals)",
+    )
+    simplify.add_argument("-o", dest="output", metavar="FILE.py", help="write the program there")
+    simplify.add_argument("--out", metavar="DIR", help="where trainings are kept (default: studies/simplify)")
+    _add_workers(simplify)
+    _add_json(simplify)
+    simplify.set_defaults(run=_run_simplify)
+
     bench = _command(
         commands,
         "bench",
@@ -293,7 +372,14 @@ def _run_search(args: argparse.Namespace) -> int:
 def _run_inspect(args: argparse.Namespace) -> int:
     from evosearch.cli.inspect import inspect_command
 
-    return inspect_command(args.what, args.top, args.plot, args.json)
+    parts = [name for name in PARTS if name in (args.parts or ())]
+    return inspect_command(args.what, parts, args.all_steps, args.top, args.plot, args.json)
+
+
+def _run_export(args: argparse.Namespace) -> int:
+    from evosearch.cli.export import export_command
+
+    return export_command(args.what, args.to, args.out, args.name, args.force)
 
 
 def _run_tasks(args: argparse.Namespace) -> int:
@@ -363,6 +449,30 @@ def _run_fidelity(args: argparse.Namespace) -> int:
         args.file,
         args.plot,
         args.report_only,
+        args.backend,
+        args.workers or "auto",
+        args.json,
+    )
+
+
+def _run_simplify(args: argparse.Namespace) -> int:
+    from evosearch.cli.simplify import simplify_command
+
+    return simplify_command(
+        args.what,
+        args.parts,
+        args.without,
+        args.task,
+        args.preset,
+        args.set,
+        args.margin,
+        args.confidence,
+        args.seeds,
+        args.digits,
+        args.budget,
+        args.method,
+        args.output,
+        args.out,
         args.backend,
         args.workers or "auto",
         args.json,

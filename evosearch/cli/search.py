@@ -21,12 +21,15 @@ from evosearch.cli.console import (
     print_json,
     printable,
     program_syntax,
+    recognition_line,
 )
 from evosearch.cli.live import make_view
 from evosearch.errors import RunError
+from evosearch.language import parse
 from evosearch.search.config import Config, load_config
 from evosearch.search.report import Standing
 from evosearch.search.run import Stop, Summary, run_search
+from evosearch.simplify import known_as
 
 RUNS = Path("runs")
 
@@ -43,7 +46,10 @@ def search_command(
     with make_view(as_json) as view, _clean_stop(stop, console):
         summary = run_search(config, folder, resume=resume, view=view, stop=stop)
     if as_json:
-        print_json(summary.to_json())
+        data = summary.to_json()
+        known = known_as(parse(summary.best_live_text).statements)
+        data["best"]["recognised"] = None if known is None else known.to_json()
+        print_json(data)
     else:
         show_summary(console, summary)
     if not summary.finished:
@@ -100,6 +106,9 @@ def show_summary(console: Console, summary: Summary) -> None:
         program_syntax(summary.best_live_text), title=Text(title), title_align="left", border_style="green"
     )
     console.print(panel)
+    known = known_as(parse(summary.best_live_text).statements)
+    if known is not None:
+        console.print(recognition_line(known))
     hits = summary.cache_hits / max(1, summary.programs)
     console.print(
         f"{summary.programs:,} programs, {summary.evaluated:,} evaluations, {percent(hits)} cache hits, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from evosearch.cli.console import (
     print_json,
     printable,
     program_syntax,
+    recognition_line,
 )
 from evosearch.cli.find import find
 from evosearch.cli.study_view import checked_plan, make_study_view, parse_knobs, study_pool, task_errors
@@ -252,7 +253,7 @@ def facts(subject: Subject, stages: Sequence[Stage], simple: Statements) -> dict
         "text": program_text(simple),
         "statements": len(simple),
         "state": list(analyze(simple).state),
-        "recognised": None if known is None else asdict(known) | {"sentence": known.sentence},
+        "recognised": None if known is None else known.to_json(),
         "steps": [
             {
                 "part": step.part,
@@ -293,7 +294,7 @@ def show(
     console.print(panel)
     known = recognise(simple)
     if known is not None:
-        console.print(Text(f"{known.sentence[0].upper()}{known.sentence[1:]}.", "bold"))
+        console.print(recognition_line(known))
     if output is not None:
         console.print(f"The program is in {printable(output)}", markup=False)
 

@@ -8,7 +8,7 @@ optimizers). What needs training, ablation and the rounding of constants, is in 
 """
 
 from evosearch.simplify.recognition import Recognition, recognise
-from evosearch.simplify.stages import simplify
+from evosearch.simplify.stages import known_as, simplify
 from evosearch.simplify.step import PARTS, Exactness, Stage, Step
 
-__all__ = ["PARTS", "Exactness", "Recognition", "Stage", "Step", "recognise", "simplify"]
+__all__ = ["PARTS", "Exactness", "Recognition", "Stage", "Step", "known_as", "recognise", "simplify"]

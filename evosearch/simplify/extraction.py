@@ -11,8 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import coo_matrix
 
 from evosearch.simplify.egraph import EGraph, Node
 from evosearch.simplify.terms import CONSTANT, INPUT, Term, constant
@@ -244,6 +242,8 @@ def _reachable(totals: Spellings, goals: Sequence[int], slack: float) -> dict[in
 
 def _solve(spellings: Spellings, goals: Sequence[int], bound: float) -> tuple[Choice, bool] | None:
     """The integer program; None where it finds nothing."""
+    from scipy.optimize import Bounds, LinearConstraint, milp  # takes most of a second to import
+
     classes = {root: place for place, root in enumerate(sorted(spellings))}
     nodes = [(root, node, cost) for root in classes for node, cost in spellings[root].items()]
     levels = len(nodes)
@@ -286,6 +286,8 @@ def nodes_may_cycle(spellings: Spellings, root: int) -> bool:
 
 
 def _matrix(rows: Sequence[tuple[list[int], list[float], float, float]], width: int) -> object:
+    from scipy.sparse import coo_matrix
+
     data = [value for _, values, _, _ in rows for value in values]
     columns = [column for columns, _, _, _ in rows for column in columns]
     lines = [line for line, (columns, _, _, _) in enumerate(rows) for _ in columns]

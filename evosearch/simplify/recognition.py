@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from evosearch.language import Statement, analyze
 from evosearch.simplify.normal_form import (
@@ -64,6 +65,16 @@ class Recognition:
         note = f" ({self.note})" if self.note else ""
         return f"this is {self.name}{fed} with {numbers}{note}"
 
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return {
+            "name": self.name,
+            "hyperparameters": dict(self.hyperparameters),
+            "gradient": self.gradient,
+            "note": self.note,
+            "sentence": self.sentence,
+        }
+
 
 @dataclass(frozen=True)
 class _Parts:
@@ -73,12 +84,14 @@ class _Parts:
         direction: without weight decay and learning rate.
         rate: the coefficient of the direction.
         decay: the coefficient of w over that of the direction.
+        scheduled: whether the update is proportional to lr.
         state: what m and v become.
     """
 
     direction: Polynomial
     rate: float
     decay: float
+    scheduled: bool
     state: Mapping[str, Polynomial]
 
 
@@ -136,7 +149,9 @@ def _match(outputs: Outputs, gradient: str) -> Recognition | None:
             if parts.decay:
                 values["weight_decay"] = parts.decay / found.get("scale", 1.0)
             values["learning_rate"] = rate
-            return Recognition(row.decayed if parts.decay else row.name, values, gradient, row.note)
+            notes = [row.note, "" if parts.scheduled else "the schedule is not used"]
+            note = ", ".join(text for text in notes if text)
+            return Recognition(row.decayed if parts.decay else row.name, values, gradient, note)
     return None
 
 
@@ -174,8 +189,8 @@ _PLACEHOLDER = Term("input", (), "gradient")
 
 def _take_apart(forms: Mapping[str, Polynomial]) -> _Parts | None:
     update = forms["update"]
-    decay: dict[int, Fraction] = {}
-    rest: dict[int, dict[Monomial, Fraction]] = {}
+    decay: dict[bool, Fraction] = {}
+    rest: dict[bool, dict[Monomial, Fraction]] = {}
     for monomial, coefficient in update.items():
         powers = dict(monomial)
         rated = powers.pop(INPUTS["lr"], None)
@@ -185,7 +200,7 @@ def _take_apart(forms: Mapping[str, Polynomial]) -> _Parts | None:
             decay[rated is not None] = coefficient
         else:
             bare = tuple(item for item in monomial if item[0] != INPUTS["lr"])
-            rest.setdefault(int(rated is not None), {})[bare] = coefficient
+            rest.setdefault(rated is not None, {})[bare] = coefficient
     if len(rest) != 1:
         return None
     ((with_rate, direction),) = rest.items()
@@ -194,7 +209,8 @@ def _take_apart(forms: Mapping[str, Polynomial]) -> _Parts | None:
     scale = scale_of(direction)
     normalised = {monomial: coefficient / scale for monomial, coefficient in direction.items()}
     state = {name: form for name, form in forms.items() if name != "update"}
-    return _Parts(normalised, float(scale), float(decay.get(with_rate, Fraction(0)) / scale), state)
+    decayed = float(decay.get(with_rate, Fraction(0)) / scale)
+    return _Parts(normalised, float(scale), decayed, with_rate, state)
 
 
 # ---------------------------------------------------------------- shapes

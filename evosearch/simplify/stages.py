@@ -10,6 +10,7 @@ from evosearch.language.abstract import live_statements
 from evosearch.simplify.algebra import simplify_algebra
 from evosearch.simplify.behaviour import compare_behaviour
 from evosearch.simplify.normal_form import LAWS
+from evosearch.simplify.recognition import Recognition, recognise
 from evosearch.simplify.rules import BY_RULE
 from evosearch.simplify.saturation import Limits
 from evosearch.simplify.step import Exactness, Stage, Statements, Step
@@ -105,6 +106,13 @@ def names(statements: Statements) -> Stage:
         written,
         (Step("names", "names and order", before, after, reason, Exactness.EXACT),),
     )
+
+
+def known_as(statements: Statements) -> Recognition | None:
+    """The known optimizer that a program is: as it stands, or as algebra makes it; None if it is none."""
+    if not analyze(statements).valid:
+        return None
+    return recognise(statements) or recognise(algebra(live_statements(statements)).after)
 
 
 STAGES: Mapping[str, Callable[[Statements], Stage]] = {
