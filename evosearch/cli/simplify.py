@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,12 +36,10 @@ from evosearch.simplify.step import Statements
 from evosearch.study.ablation import Ablated, ablation_work, told
 from evosearch.study.ablation_evolution import evolution_work
 from evosearch.study.ledger import Ledger
-from evosearch.study.no_worse import Ablation
+from evosearch.study.no_worse import DEFAULT_TASKS, Ablation
 from evosearch.study.rounding import rounding_work
 from evosearch.study.trials import Trials, Work
 
-DEFAULT_TASKS = ("digits_vit", "char_mlp", "digits_mlp")
-"""Where programs that belong to no run are measured."""
 METHODS = ("removals", "evolution")
 FAILED = 1
 WIDTH = 90
@@ -117,7 +115,7 @@ def simplify_command(
     plans = tuple(checked_plan(name, parse_knobs(preset, knobs)) for name in tasks)
     if not plans:
         plans = subject.tasks or tuple(
-            checked_plan(name, parse_knobs(preset, knobs)) for name in DEFAULT_TASKS
+            checked_plan(task.name, parse_knobs(preset, knobs)) for task in DEFAULT_TASKS
         )
     measuring = Measuring(
         Ablation(plans, margin=margin, confidence=confidence, most=seeds, budget=budget),
@@ -214,7 +212,7 @@ def _measured(
             ((_, ablated),) = Trials(plan, pool, ledger, view).run([work])
     except KeyboardInterrupt:
         return None
-    return stage_of(ablated, ablation)
+    return _told(ablated, ablation)
 
 
 def _work(part: str, original: Statements, before: Statements, measuring: Measuring) -> Work[Ablated]:
@@ -225,21 +223,19 @@ def _work(part: str, original: Statements, before: Statements, measuring: Measur
     return ablation_work(before, measuring.ablation)
 
 
-def stage_of(ablated: Ablated, ablation: Ablation) -> Stage:
-    """What a measured part did, as the other parts tell it."""
-    notes = [
-        f"measured on {ablation.names}: {ablated.trainings:,} trainings, {len(ablated.tried)} changes tried, "
-        f"{len(ablated.steps)} taken; each may lose {100 * ablation.margin:g} % at {ablation.confidence:.0%}"
-    ]
-    if ablated.confirmed is not None:
-        notes.append(f"all together, on fresh seeds and other data: {told(ablation, ablated.confirmed)}")
-    if ablated.withdrawn:
-        notes.append(f"taken back, since that failed with them: {', '.join(ablated.withdrawn)}")
-    if ablated.stopped_early:
-        notes.append(
-            f"the budget of {ablation.budget:,} trainings ended before everything was tried (--budget)"
-        )
-    return Stage(ablated.part, ablated.before, ablated.statements, ablated.steps, tuple(notes))
+def _told(ablated: Ablated, ablation: Ablation) -> Stage:
+    """What a measured part did, with what it was measured by."""
+    stage = ablated.stage
+    measured = (
+        f"{ablated.trainings:,} trainings on {ablation.names}: {len(ablated.tried)} changes tried, "
+        f"{len(ablated.steps)} taken; with {ablation.confidence:.0%} confidence all together lose less than "
+        f"{100 * ablation.margin:g} %"
+    )
+    confirmed = ablated.confirmed
+    fresh = (
+        [] if confirmed is None else [f"confirmed on fresh seeds and other data: {told(ablation, confirmed)}"]
+    )
+    return replace(stage, notes=(measured, *fresh, *stage.notes))
 
 
 # ---------------------------------------------------------------- showing it

@@ -130,7 +130,7 @@ def _from_flags() -> list[Rule]:
         if p.involution:
             exactness = EXACT if p.name == "negative" else FINITE
             rules.append(Rule(f"{p.name} twice", f"{p.name}({p.name}(x))", "x", exactness))
-        if p.odd and p.group != "binary":
+        if p.odd and p.group != "binary" and p.name != "negative":
             rules += [
                 Rule(
                     f"{p.name} is odd", f"{p.name}(negative(x){rest})", f"negative({p.name}(x{rest}))", EXACT

@@ -153,6 +153,7 @@ def test_the_test_of_rules_finds_wrong_ones():
 
 def test_names_are_unique_and_patterns_bind():
     assert len(BY_RULE) == len(RULES)
+    assert len({rule.patterns for rule in RULES}) == len(RULES)
     for rule in RULES:
         left, right = rule.patterns
         assert variables(right) <= variables(left), rule.name

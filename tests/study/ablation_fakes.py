@@ -50,6 +50,12 @@ def factor_of(training: Training) -> float:
     return float(last.args[1].value) if scaled else 1.0
 
 
+def own(training: Training) -> Statements:
+    """A program without the factor."""
+    statements: Statements = training.candidate  # type: ignore[assignment]
+    return statements if factor_of(training) == 1 else statements[:-1]
+
+
 def noise(training: Training, size: float) -> float:
     """Mostly of the seed, so that pairs agree; a little of the program."""
     own = uniform("seed", training.seed, training.split) - 0.5
@@ -58,12 +64,10 @@ def noise(training: Training, size: float) -> float:
 
 def only_arcsin_and_clip_are_idle(training: Training) -> float:
     """Best at factor 100; arcsin without clip diverges, and every other primitive is needed."""
-    names = Counter(s.primitive for s in training.candidate)  # type: ignore[union-attr]
-    reads = {name for s in training.candidate for name in s.variables}  # type: ignore[union-attr]
+    names = Counter(s.primitive for s in own(training))
+    reads = {name for s in own(training) for name in s.variables}
     if names["arcsin"] and not names["clip"]:
         return math.inf
-    missing = sum((NEEDED - names).values()) + (0 if "g" in reads else 3) + (0 if "w" in reads else 3)
-    constants = [a for s in training.candidate for a in s.args if isinstance(a, Constant)]  # type: ignore[union-attr]
-    gone = 6 - len(constants) if len(constants) < 6 else 0
+    missing = sum((NEEDED - names).values()) + 3 * len({"g", "w"} - reads)
     tuned = 1 + 0.3 * abs(math.log10(factor_of(training)) - 2)
-    return (tuned + 0.3 * missing + 0.3 * gone) * noise(training, 0.2)
+    return (tuned + 0.3 * missing) * noise(training, 0.2)
