@@ -274,15 +274,15 @@ def make_parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="NAME",
-        help="where ablation and constants are measured (default: the run's tasks, or three small ones)",
+        help="where it is measured (default: the run's tasks, or char_mlp and char_transformer)",
     )
     _add_task_options(simplify)
     simplify.add_argument(
         "--margin",
         type=float,
-        default=0.01,
+        default=0.005,
         metavar="SHARE",
-        help="the loss that is one too many (default: 0.01)",
+        help="the loss that is one too many (default: 0.005)",
     )
     simplify.add_argument(
         "--confidence", type=float, default=0.95, metavar="P", help="that less is lost (default: 0.95)"

@@ -57,12 +57,12 @@ class Subject:
     Attributes:
         name: as people call it.
         program: valid.
-        tasks: of the run that it comes from; empty if it comes from none.
+        run: that it comes from, or None.
     """
 
     name: str
     program: Program
-    tasks: tuple[TaskPlan, ...]
+    run: RunReader | None = None
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,14 @@ def simplify_command(
     if output is not None and not Path(output).absolute().parent.is_dir():
         raise ConfigError(f"-o {output}: there is no folder {Path(output).parent}")
     plans = tuple(checked_plan(name, parse_knobs(preset, knobs)) for name in tasks)
-    if not plans:
-        plans = subject.tasks or tuple(
-            checked_plan(task.name, parse_knobs(preset, knobs)) for task in DEFAULT_TASKS
-        )
     measuring = Measuring(
-        Ablation(plans, margin=margin, confidence=confidence, most=seeds, budget=budget),
+        Ablation(
+            plans or _tasks_of(subject, chosen, parse_knobs(preset, knobs)),
+            margin=margin,
+            confidence=confidence,
+            most=seeds,
+            budget=budget,
+        ),
         method,
         digits,
         Path(out) if out else Path("studies") / "simplify",
@@ -163,17 +165,23 @@ def find_subject(text: str) -> Subject:
         best = found.best(1)
         if not best:
             raise RunError(f"no program of {found.path} has trained to the end, so there is none to simplify")
-        return Subject(f"{found.path}:{best[0].id}", parse(best[0].text), _tasks_of(found))
+        return Subject(f"{found.path}:{best[0].id}", parse(best[0].text), found)
     refusal = analyze(found.program.statements).refusal
     if refusal is not None:
         raise ProgramError(f"{found.name} is no valid program: {refusal.reason}")
     folder, colon, number = text.rpartition(":")
     run = RunReader(folder) if colon and number.isdigit() and Path(folder).is_dir() else None
-    return Subject(found.name, found.program, () if run is None else _tasks_of(run))
+    return Subject(found.name, found.program, run)
 
 
-def _tasks_of(run: RunReader) -> tuple[TaskPlan, ...]:
-    return run_config(run).plan().tasks
+def _tasks_of(subject: Subject, chosen: Sequence[str], knobs: Knobs) -> tuple[TaskPlan, ...]:
+    """Where it is measured if nobody says: on its run's own tasks, or on the default ones."""
+    if subject.run is not None and set(chosen) - set(STAGES):
+        return run_config(subject.run).plan().tasks
+    return tuple(checked_plan(task.name, knobs) for task in DEFAULT_TASKS)
+
+
+Knobs = tuple[tuple[str, Any], ...]
 
 
 # ---------------------------------------------------------------- doing it
