@@ -132,7 +132,7 @@ class Change:
 
 def ablation_work(statements: Statements, ablation: Ablation) -> Work[Ablated]:
     """The ablation of one program, for `Trials.run` with `ablation.plan(statements)`."""
-    return Work("ablation", ablation.budget, ablate(statements, ablation))
+    return Work("ablation", ablation.about, ablate(statements, ablation))
 
 
 def ablate(statements: Statements, ablation: Ablation) -> Steps[Ablated]:

@@ -93,7 +93,7 @@ def evolution_work(
     statements: Statements, ablation: Ablation, rng: random.Random, evolving: Evolving | None = None
 ) -> Work[Ablated]:
     """The ablation of one program by evolution, for `Trials.run` with `ablation.plan(statements)`."""
-    return Work("ablation by evolution", ablation.budget, evolve(statements, ablation, rng, evolving))
+    return Work("ablation by evolution", ablation.about, evolve(statements, ablation, rng, evolving))
 
 
 def evolve(

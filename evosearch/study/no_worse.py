@@ -103,6 +103,11 @@ class Ablation:
         """Trainings that are kept back for a full test of two programs."""
         return 2 * self.most * len(self.tasks)
 
+    @property
+    def about(self) -> int:
+        """How many trainings it usually takes; for progress bars."""
+        return min(2 * self.reserve, self.budget)
+
     def plan(self, statements: Statements) -> Plan:
         """What workers are made for."""
         longest = len(statements) + EXTRA_STATEMENTS

@@ -42,7 +42,7 @@ def rounding_work(
     original: Statements, statements: Statements, ablation: Ablation, fewest: int = 1
 ) -> Work[Ablated]:
     """The rounding of one program, for `Trials.run` with `ablation.plan(original)`; see `round_constants`."""
-    return Work("rounding", ablation.budget, round_constants(original, statements, ablation, fewest))
+    return Work("rounding", ablation.about, round_constants(original, statements, ablation, fewest))
 
 
 def round_constants(
