@@ -1,14 +1,7 @@
-"""The normal form: a term as a linear combination of products of powers, with exact fractions.
+"""The normal form: a term as a polynomial, by named laws.
 
-A *polynomial* maps monomials to their coefficients. A *monomial* is a product of powers of bases, and a
-*base* is what algebra can't look into: an input, `tanh(...)`, `norm(...)`, or a whole sum where a power is
-taken of it. A *power* of a base b is |b|^size * sign(b)^odd, so that multiplying adds sizes and turns
-signs, and square, sqrt, abs, sign, cube, cbrt and reciprocal are all powers. Terms that are equal by the
-laws of `LAWS` have the same normal form; which laws were used on the way is reported.
-
-A power also knows whether it vanishes where its base does. x / x is 1 except at 0, where division gives
-0 / 1e-8 = 0; gradients that are exactly 0 are common (embeddings that a batch does not touch), so sign(x) *
-sign(x) is never taken for 1.
+Terms that are equal by the laws of `LAWS` have the same normal form; which laws were used on the way is
+reported.
 """
 
 from __future__ import annotations
@@ -17,22 +10,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import reduce
-from typing import NamedTuple
 
-from evosearch.simplify.step import Exactness
-from evosearch.simplify.terms import (
-    Term,
-    apply,
-    bounded,
-    constant,
-    fold_numbers,
-    folded,
-    subterms,
+from evosearch.simplify.polynomial import (
+    ONCE,
+    ONE,
+    Base,
+    Monomial,
+    Polynomial,
+    Power,
+    common_factor,
+    leading,
+    of_base,
+    rebuild,
+    scale_of,
+    sorted_monomial,
+    without,
 )
-from primitives import BY_NAME, ValueType
-
-SUM_TO_ONE = Fraction(1, 10**6)
-"""Two coefficients this close to a sum of one are the weights of an interp whose constants were rounded."""
+from evosearch.simplify.step import Exactness
+from evosearch.simplify.terms import Term, bounded, fold_numbers, folded, subterms
+from primitives import BY_NAME, TABLE, ValueType
 
 WRITTEN_ANEW = "sums and products"
 
@@ -58,46 +54,6 @@ LAWS: Mapping[str, tuple[Exactness, str]] = {
     "nested extremes": (Exactness.EXACT, "maximum(x, maximum(x, y)) = maximum(x, y); minimum alike"),
 }
 """Every law that the normal form uses: in what sense it holds, and what it says."""
-
-
-class Power(NamedTuple):
-    """|b|^size * sign(b)^odd, and 0 at b = 0 if `vanishes`."""
-
-    size: Fraction
-    odd: bool
-    vanishes: bool
-
-    def times(self, other: Power) -> Power:
-        """The product of two powers of one base."""
-        size = self.size + other.size
-        return Power(size, self.odd != other.odd, size > 0 or self.vanishes or other.vanishes)
-
-
-ONCE = Power(Fraction(1), True, True)
-
-
-@dataclass(frozen=True)
-class Base:
-    """What powers are taken of; a sum has its polynomial.
-
-    Bases are equal if their terms are.
-    """
-
-    term: Term
-    polynomial: Polynomial | None = None
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Base) and self.term == other.term
-
-    def __hash__(self) -> int:
-        return hash(self.term)
-
-
-Monomial = tuple[tuple[Base, Power], ...]
-"""Sorted by the keys of the bases."""
-Polynomial = Mapping[Monomial, Fraction]
-
-ONE: Monomial = ()
 
 
 @dataclass(frozen=True)
@@ -161,7 +117,7 @@ class _Maker:
         if term.number is not None:
             return {ONE: term.number} if term.number else {}
         if not term.args:
-            return _of_base(Base(term))
+            return of_base(Base(term))
         return _RULES.get(term.name, _Maker.opaque)(self, term)
 
     def _add(self, one: Polynomial, other: Polynomial, factor: Fraction = Fraction(1)) -> Polynomial:
@@ -211,7 +167,7 @@ class _Maker:
                 powers[base] = powers[base].times(power)
             else:
                 powers[base] = power
-        return _sorted(powers)
+        return sorted_monomial(powers)
 
     def _power(self, term: Term, size: Fraction, odd: bool, law: str) -> Polynomial:
         """|x|^size * sign(x)^odd of the argument."""
@@ -226,7 +182,7 @@ class _Maker:
         number = _number_powered(coefficient, size, odd)
         if number is None or any(power is None for power in powers.values()):
             return self.opaque(term)
-        result = _sorted({base: power for base, power in powers.items() if power is not None})
+        result = sorted_monomial({base: power for base, power in powers.items() if power is not None})
         return self._spread(result, number)
 
     def _one(self, polynomial: Polynomial) -> tuple[Fraction, Monomial]:
@@ -237,14 +193,14 @@ class _Maker:
             ((monomial, coefficient),) = polynomial.items()
             return coefficient, monomial
         self.laws.add("scale of a sum")
-        common = _common(polynomial)
+        common = common_factor(polynomial)
         if common:
             self.laws.add("distribution")
-        rest = {_without(monomial, common): c for monomial, c in polynomial.items()}
+        rest = {without(monomial, common): c for monomial, c in polynomial.items()}
         scale = scale_of(rest)
         rest = {monomial: coefficient / scale for monomial, coefficient in rest.items()}
         base = Base(rebuild(rest), rest)
-        return scale, _sorted({**dict(common), base: ONCE})
+        return scale, sorted_monomial({**dict(common), base: ONCE})
 
     def opaque(self, term: Term) -> Polynomial:
         """The primitive applied to arguments in normal form, as a base."""
@@ -318,7 +274,7 @@ class _Maker:
     def symmetric(self, term: Term) -> Polynomial:
         """An odd or even function: its argument's leading coefficient is made positive."""
         argument, primitive = self.args[0], BY_NAME[term.name]
-        if not argument or _leading(argument) > 0 or self._narrowed(term):
+        if not argument or leading(argument) > 0 or self._narrowed(term):
             return self.opaque(term)
         self.laws.add("odd" if primitive.odd else "even")
         flipped = rebuild(self._add({}, argument, Fraction(-1)))
@@ -348,10 +304,10 @@ class _Maker:
         if not argument:
             return {ONE: Fraction(1)}, rebuild(argument)
         common = tuple(
-            (base, power) for base, power in _common(argument) if base.term.type is ValueType.SCALAR
+            (base, power) for base, power in common_factor(argument) if base.term.type is ValueType.SCALAR
         )
-        scale = _leading(argument) if len(argument) == 1 else scale_of(argument)
-        rest = {_without(monomial, common): c / scale for monomial, c in argument.items()}
+        scale = leading(argument) if len(argument) == 1 else scale_of(argument)
+        rest = {without(monomial, common): c / scale for monomial, c in argument.items()}
         return {common: scale}, rebuild(rest)
 
 
@@ -360,6 +316,7 @@ def _fixed(size: Fraction, odd: bool) -> Callable[[_Maker, Term], Polynomial]:
 
 
 _RULES: Mapping[str, Callable[[_Maker, Term], Polynomial]] = {
+    **{p.name: _Maker.symmetric for p in TABLE if p.odd or p.even},
     "add": _Maker.sum,
     "subtract": _Maker.difference,
     "negative": _Maker.negative,
@@ -380,10 +337,6 @@ _RULES: Mapping[str, Callable[[_Maker, Term], Polynomial]] = {
     "global_norm": _Maker.homogeneous,
     "rms": _Maker.homogeneous,
     "dot": _Maker.bilinear,
-    **dict.fromkeys(
-        ["sin", "tan", "arcsin", "arctan", "sinh", "tanh", "arcsinh", "arctanh", "clip"], _Maker.symmetric
-    ),
-    **dict.fromkeys(["cos", "cosh", "log", "log2", "log10"], _Maker.symmetric),
 }
 """How each primitive goes into the normal form; the rest are opaque."""
 
@@ -399,18 +352,10 @@ def _is_scalar_product(polynomial: Polynomial) -> bool:
     return len(polynomial) == 1 and types <= {ValueType.SCALAR}
 
 
-def _of_base(base: Base) -> Polynomial:
-    return {((base, ONCE),): Fraction(1)}
-
-
 def _of_term(term: Term) -> Polynomial:
     if term.number is not None:
         return {ONE: term.number} if term.number else {}
-    return _of_base(Base(term))
-
-
-def _sorted(powers: Mapping[Base, Power]) -> Monomial:
-    return tuple(sorted(powers.items(), key=lambda item: item[0].term.key))
+    return of_base(Base(term))
 
 
 def _powered(power: Power, size: Fraction, odd: bool) -> Power | None:
@@ -438,124 +383,5 @@ def _number_powered(number: Fraction, size: Fraction, odd: bool) -> Fraction | N
         return None
 
 
-def _common(polynomial: Polynomial) -> Monomial:
-    """The powers that every monomial contains in full: a factor of the whole."""
-    monomials = [*polynomial]
-    shared = set(monomials[0]).intersection(*monomials[1:])
-    return tuple(item for item in monomials[0] if item in shared)
-
-
-def _without(monomial: Monomial, common: Monomial) -> Monomial:
-    return tuple(item for item in monomial if item not in common)
-
-
-def _leading(polynomial: Polynomial) -> Fraction:
-    """The coefficient of the first monomial in an order that does not depend on coefficients."""
-    return polynomial[min(polynomial, key=_order)]
-
-
-def _order(monomial: Monomial) -> list[tuple[bytes, Power]]:
-    return [(base.term.key, power) for base, power in monomial]
-
-
-def scale_of(polynomial: Polynomial) -> Fraction:
-    """What to divide a sum by: so that its coefficients sum to one, or else its leading one is one.
-
-    Only the sign of the scale of a sum whose coefficients have both signs would depend on rounding; those are
-    scaled by the leading coefficient.
-    """
-    total = sum(polynomial.values(), Fraction(0))
-    same_sign = len({coefficient > 0 for coefficient in polynomial.values()}) == 1
-    return total if same_sign and len(polynomial) > 1 else _leading(polynomial)
-
-
 def _parts(term: Term, name: str) -> list[Term]:
     return [part for arg in term.args for part in _parts(arg, name)] if term.name == name else [term]
-
-
-# ---------------------------------------------------------------- and back into a term
-
-
-def rebuild(polynomial: Polynomial) -> Term:
-    """A term that computes a polynomial: common factors first, interp where two weights sum to one."""
-    if not polynomial:
-        return constant(0)
-    common = _common(polynomial) if len(polynomial) > 1 else ONE
-    rest = {_without(monomial, common): c for monomial, c in polynomial.items()}
-    if common == ONE:
-        return _sum(rest)
-    scale = _weightiest(rest) if len(rest) > 1 else Fraction(1)
-    inner = _sum({monomial: coefficient / scale for monomial, coefficient in rest.items()})
-    return _product([_monomial(common, scale), inner])
-
-
-def _weightiest(polynomial: Polynomial) -> Fraction:
-    """The coefficient of the largest term: direction + decay * w reads best with 1 before the direction."""
-    sizes = {monomial: len([*subterms([_monomial(monomial)])]) for monomial in polynomial}
-    return polynomial[max(sorted(sizes, key=_order), key=sizes.__getitem__)]
-
-
-def _sum(polynomial: Polynomial) -> Term:
-    monomials = sorted(polynomial, key=_order)
-    if len(monomials) == 2 and abs(sum(polynomial.values(), Fraction(-1))) < SUM_TO_ONE:
-        x, y = sorted(monomials, key=lambda monomial: polynomial[monomial])
-        if 0 < polynomial[y] < 1:
-            return apply("interp", _monomial(x), _monomial(y), constant(polynomial[y]))
-    first, *rest = sorted(monomials, key=lambda monomial: polynomial[monomial] < 0)
-    total = _monomial(first, polynomial[first])
-    for monomial in rest:
-        name, size = ("add" if polynomial[monomial] > 0 else "subtract"), abs(polynomial[monomial])
-        total = apply(name, total, _monomial(monomial, size))
-    return total
-
-
-def _monomial(monomial: Monomial, coefficient: Fraction = Fraction(1)) -> Term:
-    """Scalars first, so that arrays are touched as few times as possible."""
-    above: list[Term] = []
-    below: list[Term] = []
-    for base, power in sorted(monomial, key=lambda item: (item[0].term.type, item[0].term.key)):
-        top, bottom = _factors(base.term, power)
-        above += top
-        below += bottom
-    if coefficient != 1 or not above:
-        above.insert(0, constant(coefficient))
-    top_term = _product(above)
-    return apply("divide", top_term, _product(below)) if below else top_term
-
-
-def _product(factors: Sequence[Term]) -> Term:
-    return reduce(lambda x, y: folded("multiply", [x, y]), sorted(factors, key=lambda factor: factor.type))
-
-
-def _factors(base: Term, power: Power) -> tuple[list[Term], list[Term]]:
-    """A power of a base as factors above and below the bar."""
-    size, odd, vanishes = power
-    if size > 0:
-        return [_positive(base, size, odd)], []
-    if size == 0:
-        return ([apply("sign", base)], []) if odd else ([base], [base])
-    if vanishes:
-        return [apply("sign", base)], [_positive(base, -size, not odd)]
-    return [], [_positive(base, -size, odd)]
-
-
-_NAMED: Mapping[tuple[Fraction, bool], Callable[[Term], Term]] = {
-    (Fraction(1), True): lambda x: x,
-    (Fraction(1), False): lambda x: apply("abs", x),
-    (Fraction(2), False): lambda x: apply("square", x),
-    (Fraction(3), True): lambda x: apply("cube", x),
-    (Fraction(1, 2), False): lambda x: apply("sqrt", x),
-    (Fraction(1, 3), True): lambda x: apply("cbrt", x),
-    (Fraction(4), False): lambda x: apply("square", apply("square", x)),
-    (Fraction(1, 4), False): lambda x: apply("sqrt", apply("sqrt", x)),
-    (Fraction(2), True): lambda x: apply("multiply", x, apply("abs", x)),
-}
-
-
-def _positive(base: Term, size: Fraction, odd: bool) -> Term:
-    """|base|^size * sign(base)^odd for a size above zero."""
-    named = _NAMED.get((size, odd))
-    if named is not None:
-        return named(base)
-    whole = apply("power", apply("abs", base), constant(size))
-    return apply("multiply", apply("sign", base), whole) if odd else whole

@@ -14,16 +14,8 @@ from fractions import Fraction
 from typing import Any
 
 from evosearch.language import Statement, analyze
-from evosearch.simplify.normal_form import (
-    ONCE,
-    TRANSPARENT,
-    Base,
-    Monomial,
-    Polynomial,
-    Power,
-    normal_forms,
-    scale_of,
-)
+from evosearch.simplify.normal_form import TRANSPARENT, normal_forms
+from evosearch.simplify.polynomial import ONCE, Base, Monomial, Polynomial, Power, scale_of
 from evosearch.simplify.terms import Outputs, Term, input_term, subterms, terms_of
 from evosearch.simplify.writing import one_slot_is_m, substitute
 from primitives import TABLE, ValueType
