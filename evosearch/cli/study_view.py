@@ -14,10 +14,10 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 
 from evosearch.cli.console import duration, make_console
+from evosearch.config.yaml_file import parse_value
 from evosearch.errors import ConfigError, StudyError, nearest
 from evosearch.evaluation import Plan, TaskPlan
 from evosearch.evaluation.references import REFERENCES
-from evosearch.search.yaml_file import parse_value
 from evosearch.study.trials import Progress
 from evosearch.workers import InProcessPool, Pool
 from proxy_tasks import TaskError

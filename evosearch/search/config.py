@@ -5,78 +5,37 @@ Unknown keys are errors that name the nearest known one. Paths are resolved agai
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from evosearch.errors import ConfigError, ProgramError, nearest
-from evosearch.evaluation import Plan, Schedule, TaskPlan
+from evosearch.config.reading import read_document, validated, where
+from evosearch.config.sections import (
+    Count,
+    Many,
+    Positive,
+    Section,
+    Seed,
+    Share,
+    TaskConfig,
+    Weight,
+    WorkersConfig,
+    find_program,
+)
+from evosearch.config.yaml_file import Document
+from evosearch.errors import ConfigError, ProgramError
+from evosearch.evaluation import Plan
 from evosearch.evaluation.encode import Capacity
 from evosearch.evolution import Budget, HurdleRules, Restarts, Rules, SeedRules
-from evosearch.language import Program, analyze, builtin, builtin_names, parse, read_program
+from evosearch.language import Program, analyze, builtin_names
 from evosearch.language.mutation import ConstantRules, MutationRules
 from evosearch.language.vocabulary import vocabulary
-from evosearch.search.yaml_file import Document, parse_value, read_yaml
 from proxy_tasks import TaskError
 
-Count = Annotated[int, Field(ge=1, strict=True)]
-Many = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
-"""A count of things that are kept in memory."""
-PoolSize = Annotated[int, Field(ge=1, le=100_000, strict=True)]
-Share = Annotated[float, Field(gt=0, lt=1)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Seed = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ScheduleConfig(_Section):
-    """Learning-rate schedule."""
-
-    kind: Literal["constant", "cosine", "linear"] = Field("cosine", description="What follows the warm-up.")
-    warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps that the linear warm-up takes.")
-
-
-class TaskConfig(_Section):
-    """A proxy task; every further key is a knob of the task, as `evosearch tasks` lists them."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    name: str = Field(description="A row of `evosearch tasks`.")
-    seeds: PoolSize | list[Seed] = Field(1, description="Pool of seeds: a list, or how many.")
-    schedule: ScheduleConfig = Field(ScheduleConfig(), description="Of the learning rate.")
-    clip: Positive | None = Field(
-        None, description="Gradients are scaled down to this global norm; by default never."
-    )
-
-    @field_validator("seeds")
-    @classmethod
-    def _distinct(cls, seeds: int | list[int]) -> int | list[int]:
-        if isinstance(seeds, list) and (not seeds or len(set(seeds)) < len(seeds)):
-            raise ValueError(f"expected one or more different seeds, found {seeds}")
-        return seeds
-
-    @property
-    def pool(self) -> tuple[int, ...]:
-        """The seeds that candidates may be trained with."""
-        return tuple(range(self.seeds)) if isinstance(self.seeds, int) else tuple(self.seeds)
-
-    def plan(self) -> TaskPlan:
-        """What an evaluator needs to know of this task."""
-        knobs = dict(self.model_extra or {})
-        if isinstance(knobs.get("path"), str):
-            knobs["path"] = str(Path(knobs["path"]).absolute())
-        schedule = Schedule(self.schedule.kind, self.schedule.warmup)
-        return TaskPlan(self.name, tuple(knobs.items()), schedule, self.clip)
-
-
-class ConstantsConfig(_Section):
+class ConstantsConfig(Section):
     """How mutation draws constants."""
 
     share: float = Field(0.3, ge=0, le=1, description="Chance that a random argument is a constant.")
@@ -87,7 +46,7 @@ class ConstantsConfig(_Section):
     scale_std: Positive = Field(1.0, description="Standard deviation of a.")
 
 
-class MutationConfig(_Section):
+class MutationConfig(Section):
     """Weights of the kinds of mutation, and limits."""
 
     insert: Weight = Field(1.0, description="Weight of inserting a statement.")
@@ -103,7 +62,7 @@ class MutationConfig(_Section):
         return self
 
 
-class RestartsConfig(_Section):
+class RestartsConfig(Section):
     """Rounds of runs; the first round starts from the warm start, the others from the best so far."""
 
     rounds: Count = Field(1, description="How many rounds.")
@@ -116,7 +75,7 @@ class RestartsConfig(_Section):
     )
 
 
-class BudgetConfig(_Section):
+class BudgetConfig(Section):
     """When the search ends: whichever limit is reached first."""
 
     programs: Count | None = Field(None, description="Programs generated.")
@@ -131,7 +90,7 @@ class BudgetConfig(_Section):
         return self
 
 
-class SearchSection(_Section):
+class SearchSection(Section):
     """How programs are generated and selected."""
 
     method: Literal["evolution", "constants", "random"] = Field(
@@ -150,7 +109,7 @@ class SearchSection(_Section):
     fingerprint: bool = Field(True, strict=True, description="Programs that behave alike share a score.")
 
 
-class SeedsConfig(_Section):
+class SeedsConfig(Section):
     """Which seeds of the pools a candidate is trained with."""
 
     policy: Literal["fixed", "fresh", "accumulating"] = Field(
@@ -161,7 +120,7 @@ class SeedsConfig(_Section):
     penalty: Weight = Field(0.0, description="n seeds are scored penalty / sqrt(n) worse (accumulating).")
 
 
-class HurdlesConfig(_Section):
+class HurdlesConfig(Section):
     """Training is cut where it is clearly worse than the population."""
 
     at: list[Share] = Field([0.25, 0.5], min_length=1, description="After which shares of the steps.")
@@ -169,7 +128,7 @@ class HurdlesConfig(_Section):
     slack: Weight = Field(0.05, description="The threshold is that quantile times 1 + slack.")
 
 
-class EvaluationSection(_Section):
+class EvaluationSection(Section):
     """How a candidate is scored."""
 
     way: Literal["interpreter", "compiled"] = Field(
@@ -184,15 +143,7 @@ class EvaluationSection(_Section):
     retries: int = Field(2, ge=0, strict=True, description="Retries of a candidate whose worker died.")
 
 
-class WorkersConfig(_Section):
-    """Who computes."""
-
-    backend: Literal["ray", "in_process"] = Field("ray", description="`in_process` is for debugging.")
-    count: Many | Literal["auto"] = Field("auto", description="Workers; auto is one for each core.")
-    address: str | None = Field(None, description="A Ray cluster to join; by default a local one.")
-
-
-class ReportSection(_Section):
+class ReportSection(Section):
     """What happens after the search: references tuned on the same seeds, and everyone on fresh seeds."""
 
     references: bool = Field(True, strict=True, description="Whether to tune AdamW and Lion.")
@@ -200,7 +151,7 @@ class ReportSection(_Section):
     seeds: int = Field(16, ge=2, le=100_000, strict=True, description="Fresh seeds for the final comparison.")
 
 
-class VocabularyConfig(_Section):
+class VocabularyConfig(Section):
     """The primitives that mutation may insert."""
 
     base: str = Field("paper", description="`paper` (43) or `all` (45).")
@@ -208,7 +159,7 @@ class VocabularyConfig(_Section):
     exclude: list[str] = Field([], description="Primitives to leave out.")
 
 
-class Config(_Section):
+class Config(Section):
     """A search. `made_with` is what a run's own `config.yaml` adds; it is not read."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Names the run's folder.")
@@ -310,21 +261,6 @@ class Config(_Section):
         )
 
 
-def find_program(name: str) -> Program:
-    """A program by its text, its shipped name, or the path of its file. Raises ProgramError."""
-    if "\n" in name:
-        return parse(name)
-    if name in builtin_names():
-        return builtin(name)
-    with suppress(OSError):  # such as a name that is too long
-        if Path(name).is_file():
-            return read_program(Path(name))
-    known = ", ".join(builtin_names())
-    raise ProgramError(
-        f"{name!r} is neither a file nor a shipped program{nearest(name, builtin_names())} (shipped: {known})"
-    )
-
-
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     """Read a search's YAML.
 
@@ -335,20 +271,12 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
     Raises:
         ConfigError: `FILE:LINE: key: what was expected, what was found, what to do`.
     """
-    document = read_yaml(path)
-    for text in overrides:
-        _override(document.data, text)
-    return make_config(document, str(path))
+    return make_config(read_document(path, overrides), str(path))
 
 
 def make_config(document: Document, source: str) -> Config:
     """Check data against the schema, tasks and programs included; see `load_config`."""
-    if not isinstance(document.data, dict):
-        raise ConfigError(f"{source}: expected keys such as name, tasks and search at the top")
-    try:
-        config = Config.model_validate(document.data)
-    except ValidationError as error:
-        raise ConfigError(_message(error, document, source)) from None
+    config = validated(Config, document, source, "name, tasks and search")
     return _checked(config, document, source)
 
 
@@ -358,112 +286,29 @@ def _checked(config: Config, document: Document, source: str) -> Config:
         try:
             task.plan().build().data()
         except TaskError as error:
-            raise ConfigError(f"{_where(document, ('tasks', index), source)}: {error}") from None
+            raise ConfigError(f"{where(document, ('tasks', index), source)}: {error}") from None
     try:
         config.primitives()
     except ConfigError as error:
-        raise ConfigError(f"{_where(document, ('vocabulary',), source)}: {error}") from None
+        raise ConfigError(f"{where(document, ('vocabulary',), source)}: {error}") from None
     try:
         program = config.program()
     except ProgramError as error:
-        raise ConfigError(f"{_where(document, ('warm_start',), source)}: {error}") from None
+        raise ConfigError(f"{where(document, ('warm_start',), source)}: {error}") from None
     refusal = analyze(program.statements).refusal
     longest = config.search.mutation.max_statements
     if refusal is not None or len(program) > longest:
         at = "" if refusal is None or refusal.statement is None else f" (statement {refusal.statement + 1})"
         why = f"it has {len(program)} statements, more than search.mutation.max_statements = {longest}"
         why = f"{refusal.reason}{at}" if refusal else why
-        where = _where(document, ("warm_start",), source)
-        raise ConfigError(f"{where}: the warm start can't be used: {why}")
+        at_line = where(document, ("warm_start",), source)
+        raise ConfigError(f"{at_line}: the warm start can't be used: {why}")
     if config.warm_start not in builtin_names():
         config = config.model_copy(update={"warm_start": str(program)})
     tasks = [
         task.model_copy(update=dict(task.plan().knobs)) if task.model_extra else task for task in config.tasks
     ]
     return config.model_copy(update={"tasks": tasks})
-
-
-def _where(document: Document, path: tuple[str | int, ...], source: str) -> str:
-    line = next(
-        (document.lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in document.lines), None
-    )
-    return f"{source}:{line}" if line else source
-
-
-def _message(error: ValidationError, document: Document, source: str) -> str:
-    """The first problem that pydantic found, as one line for people."""
-    # Of the branches of a union the one that got furthest says most.
-    problem = max(error.errors(include_url=False), key=lambda p: len(p["loc"]))
-    loc = tuple(part for part in problem["loc"] if not _is_union_branch(part, document, problem["loc"]))
-    key = ".".join(str(part) for part in loc)
-    where = _where(document, loc, source)
-    if problem["type"] == "extra_forbidden":
-        known = _fields_at(loc[:-1])
-        return f"{where}: unknown key {key!r}{nearest(str(loc[-1]), known)} (known here: {', '.join(known)})"
-    if problem["type"] == "missing":
-        return f"{where}: the key {key!r} is missing"
-    text = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    text = text[:1].lower() + text[1:]
-    found = problem["input"]
-    shown = "" if isinstance(found, dict | list | BaseModel) else f", found {found!r}"
-    if problem["type"] == "literal_error":
-        shown += nearest(str(found), text.split("'")[1::2])
-    return f"{where}: {key + ': ' if key else ''}{text}{shown}"
-
-
-_BRANCHES = ("int", "str", "constrained-int", "VocabularyConfig")
-
-
-def _is_union_branch(part: str | int, document: Document, loc: tuple[str | int, ...]) -> bool:
-    """Whether a part of a location names a branch of a union instead of a key of the YAML."""
-    at = loc.index(part)
-    if isinstance(part, int) or at == 0:
-        return False
-    return loc[: at + 1] not in document.lines and ("[" in part or part in _BRANCHES)
-
-
-def _fields_at(path: Sequence[str | int]) -> list[str]:
-    """The keys that may stand at a place of the YAML."""
-    model: Any = Config
-    for part in path:
-        if isinstance(part, str):
-            model = next(_models(model.model_fields[part].annotation))
-    return [name for name in model.model_fields if name != "made_with"]
-
-
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for inner in get_args(annotation):
-        yield from _models(inner)
-
-
-def _override(data: Any, text: str) -> None:
-    """Set one value of the data in place: `a.b.0.c=value`."""
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"--set {text}: expected key=value, as in search.budget.programs=1000")
-    *path, last = key.split(".")
-    place = data
-    for part in path:
-        if isinstance(place, Mapping) and part not in place:
-            place[part] = {}  # type: ignore[index]
-        place = _step(place, part, text)
-    if isinstance(place, list):
-        _step(place, last, text)
-        place[int(last)] = parse_value(value)
-    elif isinstance(place, dict):
-        place[last] = parse_value(value)
-    else:
-        raise ConfigError(f"--set {text}: {'.'.join(path)} holds a single value, nothing can be set in it")
-
-
-def _step(place: Any, part: str, text: str) -> Any:
-    if isinstance(place, dict):
-        return place[part]
-    if isinstance(place, list) and part.isdecimal() and int(part) < len(place):
-        return place[int(part)]
-    raise ConfigError(f"--set {text}: there is nothing at {part!r}")
 
 
 def resolved(config: Config) -> dict[str, Any]:

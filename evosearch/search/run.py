@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from evosearch.config.yaml_file import dump_yaml, parse_yaml
 from evosearch.errors import ConfigError, RunError
 from evosearch.evaluation import Job, Outcome, Plan
 from evosearch.evaluation.settings import with_settings
@@ -25,7 +26,6 @@ from evosearch.search.config import Config, make_config, resolved
 from evosearch.search.made_with import made_with
 from evosearch.search.progress import Progress, Silent, View
 from evosearch.search.report import TUNED_REFERENCES, Bench, Contender, Standing, compare, tune
-from evosearch.search.yaml_file import dump_yaml, parse_yaml
 from evosearch.study.tunable import tunable_reference
 from evosearch.workers import InProcessPool, Pool
 

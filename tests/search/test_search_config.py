@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from evosearch.config.yaml_file import dump_yaml, parse_yaml
 from evosearch.errors import ConfigError
 from evosearch.evaluation import Plan, Schedule, TaskPlan
 from evosearch.evaluation.encode import Capacity
@@ -13,7 +14,6 @@ from evosearch.language import Constant, builtin, parse
 from evosearch.language.mutation import ConstantRules, MutationRules, Statements
 from evosearch.language.vocabulary import vocabulary
 from evosearch.search.config import Config, load_config, make_config, resolved
-from evosearch.search.yaml_file import dump_yaml, parse_yaml
 
 ROOT = Path(__file__).parents[2]
 

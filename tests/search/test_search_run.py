@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from search_fakes import Pretend, Watch, history, tiny
 
+from evosearch.config.yaml_file import parse_yaml
 from evosearch.errors import ConfigError, RunError, SearchError
 from evosearch.evaluation import Evaluator, Job, Outcome, Plan, Status
 from evosearch.evolution import Engine
@@ -21,7 +22,6 @@ from evosearch.records import Row, RunReader
 from evosearch.search import run
 from evosearch.search.config import Config, load_config
 from evosearch.search.run import Stop, Summary, run_search
-from evosearch.search.yaml_file import parse_yaml
 from evosearch.workers import InProcessPool, Pool
 
 pytestmark = pytest.mark.usefixtures("quick_compile")

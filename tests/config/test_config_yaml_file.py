@@ -9,11 +9,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evosearch.config.yaml_file import dump_yaml, parse_value, parse_yaml, read_yaml
 from evosearch.errors import ConfigError
 from evosearch.language import program_text
 from evosearch.language.mutation import MutationRules, random_program
 from evosearch.language.vocabulary import vocabulary
-from evosearch.search.yaml_file import dump_yaml, parse_value, parse_yaml, read_yaml
 
 
 def data_of(text: str) -> Any:
