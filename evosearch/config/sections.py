@@ -41,11 +41,24 @@ class TaskConfig(Section):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     name: str = Field(description="A row of `evosearch tasks`.")
-    seeds: PoolSize | list[Seed] = Field(1, description="Pool of seeds: a list, or how many.")
     schedule: ScheduleConfig = Field(ScheduleConfig(), description="Of the learning rate.")
     clip: Positive | None = Field(
         None, description="Gradients are scaled down to this global norm; by default never."
     )
+
+    def plan(self) -> TaskPlan:
+        """What an evaluator needs to know of this task."""
+        knobs = dict(self.model_extra or {})
+        if isinstance(knobs.get("path"), str):
+            knobs["path"] = str(Path(knobs["path"]).absolute())
+        schedule = Schedule(self.schedule.kind, self.schedule.warmup)
+        return TaskPlan(self.name, tuple(knobs.items()), schedule, self.clip)
+
+
+class SeededTaskConfig(TaskConfig):
+    """A proxy task of a search; every further key is a knob of the task, as `evosearch tasks` lists them."""
+
+    seeds: PoolSize | list[Seed] = Field(1, description="Pool of seeds: a list, or how many.")
 
     @field_validator("seeds")
     @classmethod
@@ -58,14 +71,6 @@ class TaskConfig(Section):
     def pool(self) -> tuple[int, ...]:
         """The seeds that candidates may be trained with."""
         return tuple(range(self.seeds)) if isinstance(self.seeds, int) else tuple(self.seeds)
-
-    def plan(self) -> TaskPlan:
-        """What an evaluator needs to know of this task."""
-        knobs = dict(self.model_extra or {})
-        if isinstance(knobs.get("path"), str):
-            knobs["path"] = str(Path(knobs["path"]).absolute())
-        schedule = Schedule(self.schedule.kind, self.schedule.warmup)
-        return TaskPlan(self.name, tuple(knobs.items()), schedule, self.clip)
 
 
 class WorkersConfig(Section):

@@ -18,8 +18,8 @@ from evosearch.config.sections import (
     Positive,
     Section,
     Seed,
+    SeededTaskConfig,
     Share,
-    TaskConfig,
     Weight,
     WorkersConfig,
     find_program,
@@ -166,7 +166,7 @@ class Config(Section):
     seed: Seed = Field(0, description="Of all random numbers.")
     warm_start: str = Field("adamw", description="A shipped program, a path, or a program's text.")
     vocabulary: str | VocabularyConfig = Field("paper", description="`paper`, `all`, or the keys below.")
-    tasks: list[TaskConfig] = Field(min_length=1)
+    tasks: list[SeededTaskConfig] = Field(min_length=1)
     search: SearchSection
     evaluation: EvaluationSection = EvaluationSection()
     workers: WorkersConfig = WorkersConfig()
