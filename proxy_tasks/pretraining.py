@@ -70,13 +70,21 @@ def cache_folder() -> Path:
 
 def _digest(what: Mapping[str, object], data: Data, steps: int) -> str:
     digest = hashlib.sha256()
-    facts = {**what, "steps": steps, "recipe": RECIPE, "jax": version("jax"), "jaxlib": version("jaxlib")}
+    versions = {"jax": version("jax"), "jaxlib": version("jaxlib"), "threads": _threads()}
+    facts = {**what, "steps": steps, "recipe": RECIPE, **versions}
     digest.update(json.dumps(facts, sort_keys=True).encode())
     for path, leaf in jax.tree_util.tree_leaves_with_path(data):
         array = np.ascontiguousarray(leaf)
         digest.update(f"{jax.tree_util.keystr(path)}:{array.dtype.str}{array.shape};".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()[:32]
+
+
+def _threads() -> str:
+    """How many threads XLA may use: it splits sums among them, so the weights depend on it."""
+    if hasattr(os, "sched_getaffinity"):
+        return os.environ.get("NPROC") or str(len(os.sched_getaffinity(0)))
+    return os.environ.get("NPROC") or str(os.cpu_count())
 
 
 def _train(

@@ -57,7 +57,7 @@ class Rivalry:
 
 
 def rivalries(records: Sequence[TunedRecord], first: str, second: str) -> list[Rivalry]:
-    """Where both were tuned, the clearest first.
+    """Where both were tuned on the same data, the clearest first.
 
     Args:
         records: of tuned references.
@@ -65,9 +65,9 @@ def rivalries(records: Sequence[TunedRecord], first: str, second: str) -> list[R
         second: another one.
     """
     found = []
-    for place in dict.fromkeys(record.place[:2] for record in records):
-        ours = [r for r in records if r.place[:2] == place and r.reference == first]
-        theirs = [r for r in records if r.place[:2] == place and r.reference == second]
+    for place in dict.fromkeys((record.place[:2], record.data) for record in records):
+        ours = [r for r in records if (r.place[:2], r.data) == place and r.reference == first]
+        theirs = [r for r in records if (r.place[:2], r.data) == place and r.reference == second]
         rivalry = _rivalry(ours, theirs) if ours and theirs else None
         if rivalry is not None:
             found.append(rivalry)

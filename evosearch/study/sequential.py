@@ -175,9 +175,7 @@ def levels(looks: tuple[int, ...], error: float) -> tuple[float, ...]:
     """One-sided levels of the looks that together err with chance `error`.
 
     Up to the share t of the last look's seeds the chance `error * ln(1 + (e - 1) t)` may be spent (Lan and
-    DeMets, 1983, their analogue of Pocock's test). The sum of the seeds' standardised differences is
-    a Brownian motion at the times of the looks; its density among tests that are still open is carried from
-    look to look on a grid.
+    DeMets, 1983, their analogue of Pocock's test).
 
     Args:
         looks: numbers of seeds, rising.
@@ -190,7 +188,27 @@ def levels(looks: tuple[int, ...], error: float) -> tuple[float, ...]:
     [0.031, 0.0297]
     """
     times = np.asarray(looks, np.float64) / looks[-1]
-    spent = error * np.log1p((math.e - 1) * times)
+    return spending(looks, tuple((error * np.log1p((math.e - 1) * times)).tolist()))
+
+
+@cache
+def spending(looks: tuple[int, ...], spent: tuple[float, ...]) -> tuple[float, ...]:
+    """One-sided levels of looks that have erred with chance `spent[k]` up to look k.
+
+    The sum of the seeds' standardised differences is a Brownian motion at the times of the looks; its density
+    among tests that are still open is carried from look to look on a grid.
+
+    Args:
+        looks: numbers of seeds, rising.
+        spent: chances of a wrong acceptance so far, rising, in (0, 0.5).
+
+    Returns:
+        A level for each look.
+
+    >>> [round(level, 4) for level in spending((8, 16), (0.025, 0.05))]
+    [0.025, 0.0354]
+    """
+    times = np.asarray(looks, np.float64) / looks[-1]
     bound = -float(special.ndtri(spent[0]))
     found = [bound]
     grid, density = _first(times[0], bound)
