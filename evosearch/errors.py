@@ -5,7 +5,8 @@ EvosearchError                a mistake someone can mend; commands print it as o
 ├── ConfigError               a YAML key or value is wrong: where, what was found, what was expected
 ├── RunError                  a run folder is missing, taken, damaged, in use, or made by another version
 ├── SearchError               the search can't go on: the warm start doesn't train, no valid child exists
-└── StudyError                tuning or comparing can't go on: a damaged file, an unknown optimizer, no answer
+├── StudyError                tuning or comparing can't go on: a damaged file, an unknown optimizer, no answer
+└── ExportError               a program can't be exported: invalid, unknown target, a name or file is taken
 
 A bad *candidate* is never an exception: it is an `evosearch.evaluation.Outcome`.
 """
@@ -38,6 +39,10 @@ class SearchError(EvosearchError):
 
 class StudyError(EvosearchError):
     """Tuning or a comparison can't start or go on."""
+
+
+class ExportError(EvosearchError):
+    """A program can't be exported as asked."""
 
 
 def nearest(found: str, known: Iterable[str]) -> str:

@@ -36,6 +36,8 @@ def export_command(what: str, target: str, out: str | None, name: str | None, fo
 
 
 def _write(path: Path, text: str, *, force: bool) -> None:
+    if path.is_dir():
+        raise ExportError(f"{path} is a folder: name a file in it")
     try:
         with path.open("w" if force else "x", encoding="utf-8") as file:
             file.write(text)
