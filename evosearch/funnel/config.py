@@ -1,0 +1,145 @@
+"""The YAML of a funnel as values: what goes in, and the stages that it passes.
+
+Unknown keys are errors that name the nearest known one. Paths are resolved against the current folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from evosearch.config.reading import read_document, validated, where
+from evosearch.config.sections import (
+    Count,
+    Section,
+    Seed,
+    TaskConfig,
+    WorkersConfig,
+    find_program,
+)
+from evosearch.config.yaml_file import Document
+from evosearch.errors import ConfigError, ProgramError, nearest
+from evosearch.evaluation.references import REFERENCES
+from evosearch.study.tuning import Effort
+from proxy_tasks import TaskError
+
+
+class TuningConfig(Section):
+    """How much everybody is tuned on each task of the stage: programs and baselines alike."""
+
+    settings: Count = Field(24, description="Settings of each; 1 leaves programs as they are.")
+    finalists: Count = Field(3, description="Settings that get further seeds.")
+    more: Count = Field(2, description="Those further seeds.")
+
+    def effort(self) -> Effort:
+        """For the tuner."""
+        return Effort(settings=self.settings, finalists=min(self.finalists, self.settings), more=self.more)
+
+
+class SeedsConfig(Section):
+    """Fresh seeds of the comparison."""
+
+    first: int = Field(4, ge=2, le=1000, strict=True, description="Of everybody, before the first look.")
+    most: int = Field(32, ge=2, le=1000, strict=True, description="Of whoever is undecided in the end.")
+
+
+class PromoteConfig(Section):
+    """Who goes on to the next stage."""
+
+    rule: Literal["better", "best"] = Field(
+        "better", description="`better`: than all baselines, with confidence; `best`: the best `most`."
+    )
+    by: float = Field(0.0, ge=0, lt=1, description="Share of the baseline's metric that must be gained.")
+    confidence: float = Field(0.9, gt=0.5, lt=1, description="That no program is promoted wrongly.")
+    most: Count = Field(20, description="Survivors at most, the best first.")
+
+
+class StageConfig(Section):
+    """One stage: larger tasks, tuned baselines, fresh seeds, and a rule."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Names the stage's files.")
+    tasks: list[TaskConfig] = Field(min_length=1)
+    baselines: list[str] = Field(["adamw"], min_length=1, description="Optimizers of optax, tuned here.")
+    tuning: TuningConfig = TuningConfig()
+    seeds: SeedsConfig = SeedsConfig()
+    promote: PromoteConfig = PromoteConfig()
+    way: Literal["interpreter", "compiled"] = Field(
+        "interpreter", description="Programs as data, or one compilation for each (large tasks)."
+    )
+    budget: Count | None = Field(None, description="Trainings at most; by default no limit.")
+
+    @field_validator("baselines")
+    @classmethod
+    def _known(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if name not in REFERENCES:
+                known = ", ".join(REFERENCES)
+                raise ValueError(f"unknown reference {name!r}{nearest(name, REFERENCES)} (known: {known})")
+        if len(set(names)) < len(names):
+            raise ValueError(f"expected different baselines, found {names}")
+        return names
+
+
+class EntrantsConfig(Section):
+    """Which programs of a run go in."""
+
+    count: Count = Field(50, description="At most so many programs of each run.")
+    per_lineage: Count | None = Field(
+        None, description="At most so many that share a parent of the last `relatives` steps; by default any."
+    )
+    relatives: Count = Field(10, description="Steps back within which programs count as relatives.")
+    per_restart: Count | None = Field(None, description="At most so many of each restart; by default any.")
+    planted: list[str] = Field([], description="Programs that go in besides: shipped names or paths.")
+
+
+class FunnelConfig(Section):
+    """A funnel. `made_with` is what a funnel's own `config.yaml` adds; it is not read."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Names the funnel's folder.")
+    seed: Seed = Field(0, description="Of all random numbers.")
+    entrants: EntrantsConfig = EntrantsConfig()
+    stages: list[StageConfig] = Field(min_length=1)
+    workers: WorkersConfig = WorkersConfig()
+    made_with: dict[str, Any] | None = Field(None, exclude=True)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> FunnelConfig:
+        names = [stage.name for stage in self.stages]
+        if len(set(names)) < len(names):
+            raise ValueError(f"expected different names of stages, found {names}")
+        return self
+
+
+def load_funnel(path: Path, overrides: Sequence[str] = ()) -> FunnelConfig:
+    """Read a funnel's YAML.
+
+    Args:
+        path: the file.
+        overrides: `a.b.0.c=value`, applied before the check.
+
+    Raises:
+        ConfigError: `FILE:LINE: key: what was expected, what was found, what to do`.
+    """
+    return make_funnel(read_document(path, overrides), str(path))
+
+
+def make_funnel(document: Document, source: str) -> FunnelConfig:
+    """Check data against the schema, tasks and programs included; see `load_funnel`."""
+    config = validated(FunnelConfig, document, source, "name and stages")
+    for s, stage in enumerate(config.stages):
+        for t, task in enumerate(stage.tasks):
+            try:
+                task.plan().build().data()
+            except TaskError as error:
+                at = where(document, ("stages", s, "tasks", t), source)
+                raise ConfigError(f"{at}: {error}") from None
+    for name in config.entrants.planted:
+        try:
+            find_program(name)
+        except ProgramError as error:
+            at = where(document, ("entrants", "planted"), source)
+            raise ConfigError(f"{at}: {error}") from None
+    return config
