@@ -19,7 +19,7 @@ from evosearch.export.layout import STEP, described, paragraph
 from evosearch.export.names import class_name, plain
 from evosearch.language.abstract import analyze, live_statements
 from evosearch.language.program import Statement
-from evosearch.simplify import known_as
+from evosearch.simplify import recognise
 from primitives import BY_NAME, TABLE, Primitive
 
 
@@ -75,7 +75,7 @@ def program_blocks(subject: Subject) -> list[list[str]]:
     blocks = [paragraph(origin_text(subject)), [f"{STEP}{statement.text}" for statement in live]]
     if words:
         blocks.append(paragraph(f"There, {'; '.join(words)}."))
-    known = known_as(subject.statements)
+    known = recognise(subject.statements)
     if known is not None:
         blocks.append(paragraph(plain(f"{known.sentence[0].upper()}{known.sentence[1:]}.")))
     return [paragraph(plain(subject.summary)), *blocks] if subject.summary else blocks
