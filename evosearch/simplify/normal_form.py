@@ -212,6 +212,8 @@ class _Maker:
         for place, expected in enumerate(expects):
             if expected is not None and args[place].type != term.args[place].type:
                 args[place] = term.args[place]
+        if BY_NAME[term.name].commutative:
+            args.sort(key=lambda arg: arg.key)
         return folded(term.name, args)
 
     def _narrowed(self, term: Term) -> bool:
@@ -272,14 +274,20 @@ class _Maker:
         return _of_term(reduce(lambda x, y: folded(term.name, [x, y]), members))
 
     def symmetric(self, term: Term) -> Polynomial:
-        """An odd or even function: its argument's leading coefficient is made positive."""
-        argument, primitive = self.args[0], BY_NAME[term.name]
-        if not argument or leading(argument) > 0 or self._narrowed(term):
+        """An odd or even function: its argument's leading coefficient is made positive.
+
+        A commutative one is odd in both arguments.
+        """
+        primitive, terms = BY_NAME[term.name], [*self.terms]
+        places = range(2) if primitive.commutative else range(1)
+        turned = [place for place in places if self.args[place] and leading(self.args[place]) < 0]
+        if not turned or self._narrowed(term):
             return self.opaque(term)
         self.laws.add("odd" if primitive.odd else "even")
-        flipped = rebuild(self._add({}, argument, Fraction(-1)))
-        inner = _of_term(self._applied(term, [flipped, *self.terms[1:]]))
-        return self._add({}, inner, Fraction(-1)) if primitive.odd else inner
+        for place in turned:
+            terms[place] = rebuild(self._add({}, self.args[place], Fraction(-1)))
+        inner = _of_term(self._applied(term, terms))
+        return self._add({}, inner, Fraction(-1)) if primitive.odd and len(turned) == 1 else inner
 
     def homogeneous(self, term: Term) -> Polynomial:
         """A norm: scalar factors go out, without their sign."""
