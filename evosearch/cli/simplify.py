@@ -234,10 +234,12 @@ def _work(part: str, original: Statements, before: Statements, measuring: Measur
 def _told(ablated: Ablated, ablation: Ablation) -> Stage:
     """What a measured part did, with what it was measured by."""
     stage = ablated.stage
+    promise = (
+        f"; with {ablation.confidence:.0%} confidence all together lose less than {100 * ablation.margin:g} %"
+    )
     measured = (
         f"{ablated.trainings:,} trainings on {ablation.names}: {len(ablated.tried)} changes tried, "
-        f"{len(ablated.steps)} taken; with {ablation.confidence:.0%} confidence all together lose less than "
-        f"{100 * ablation.margin:g} %"
+        f"{len(ablated.steps)} taken{promise if ablated.steps else ''}"
     )
     confirmed = ablated.confirmed
     fresh = (
