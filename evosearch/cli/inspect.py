@@ -34,7 +34,7 @@ from evosearch.language.abstract import live_statements
 from evosearch.language.fingerprint import fingerprint
 from evosearch.language.library import builtin_names, builtin_summary
 from evosearch.records import Row, RunReader
-from evosearch.simplify import known_as
+from evosearch.simplify import Recognition, known_as
 
 
 def inspect_command(
@@ -128,11 +128,11 @@ def _place(text: str) -> tuple[RunReader, int] | None:
 # ---------------------------------------------------------------------------------------- programs
 
 
-def program_facts(found: Found) -> dict[str, Any]:
-    """What abstract execution says of a program, as plain data."""
+def program_facts(found: Found, known: Recognition | None) -> dict[str, Any]:
+    """What abstract execution says of a program, and which optimizer it is known as, as plain data."""
     program, analysis = found.program, analyze(found.program.statements)
     live = live_statements(program.statements)
-    refusal, known = analysis.refusal, known_as(program.statements)
+    refusal = analysis.refusal
     return {
         "program": found.name,
         "valid": analysis.valid,
@@ -152,7 +152,8 @@ def program_facts(found: Found) -> dict[str, Any]:
 def _inspect_program(
     console: Console, found: Found, place: tuple[RunReader, int] | None, as_json: bool
 ) -> int:
-    facts = program_facts(found)
+    known = known_as(found.program.statements)
+    facts = program_facts(found, known)
     row = place[0].row(place[1]) if place else None
     if row is not None:
         past = ("id", "parent", "mutation", "before", "after", "outcome", "score", "seeds")
@@ -176,7 +177,6 @@ def _inspect_program(
         f"{facts['live_statements']} of {facts['statements']} statements are live; "
         f"{state} {verb} carried from step to step; hash {facts['hash']}"
     )
-    known = known_as(found.program.statements)
     if known is not None:
         console.print(recognition_line(known))
     return 0
@@ -217,7 +217,7 @@ def statements_table(name: str, program: Program, analysis: Analysis) -> Rendera
 
 
 def _inspect_pair(console: Console, one: Found, other: Found, as_json: bool) -> int:
-    facts = [program_facts(one), program_facts(other)]
+    facts = [program_facts(each, known_as(each.program.statements)) for each in (one, other)]
     same_hash = facts[0]["hash"] is not None and facts[0]["hash"] == facts[1]["hash"]
     valid = all(f["valid"] for f in facts)
     behaves = valid and fingerprint(one.program.statements) == fingerprint(other.program.statements)

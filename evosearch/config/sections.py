@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from evosearch.errors import ProgramError, nearest
+from evosearch.config.reading import where
+from evosearch.config.yaml_file import Document
+from evosearch.errors import ConfigError, ProgramError, nearest
 from evosearch.evaluation import Schedule, TaskPlan
 from evosearch.language import Program, builtin, builtin_names, parse, read_program
+from proxy_tasks import TaskError
 
 Count = Annotated[int, Field(ge=1, strict=True)]
 Many = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
@@ -79,6 +83,27 @@ class WorkersConfig(Section):
     backend: Literal["ray", "in_process"] = Field("ray", description="`in_process` is for debugging.")
     count: Many | Literal["auto"] = Field("auto", description="Workers; auto is one for each core.")
     address: str | None = Field(None, description="A Ray cluster to join; by default a local one.")
+
+
+def check_data(
+    tasks: Sequence[TaskConfig], document: Document, path: tuple[str | int, ...], source: str
+) -> None:
+    """Build each task's data once, so that what is wrong with it is told before anything is trained.
+
+    Args:
+        tasks: of one list of the YAML.
+        document: where the list stands.
+        path: the list's place in the document.
+        source: the file's name, for messages.
+
+    Raises:
+        ConfigError: with the line of the first task that can't be built.
+    """
+    for index, task in enumerate(tasks):
+        try:
+            task.plan().build().data()
+        except TaskError as error:
+            raise ConfigError(f"{where(document, (*path, index), source)}: {error}") from None
 
 
 def find_program(name: str) -> Program:

@@ -18,13 +18,13 @@ from evosearch.config.sections import (
     Seed,
     TaskConfig,
     WorkersConfig,
+    check_data,
     find_program,
 )
 from evosearch.config.yaml_file import Document
 from evosearch.errors import ConfigError, ProgramError, nearest
 from evosearch.evaluation.references import REFERENCES
 from evosearch.study.tuning import Effort
-from proxy_tasks import TaskError
 
 
 class TuningConfig(Section):
@@ -129,13 +129,8 @@ def load_funnel(path: Path, overrides: Sequence[str] = ()) -> FunnelConfig:
 def make_funnel(document: Document, source: str) -> FunnelConfig:
     """Check data against the schema, tasks and programs included; see `load_funnel`."""
     config = validated(FunnelConfig, document, source, "name and stages")
-    for s, stage in enumerate(config.stages):
-        for t, task in enumerate(stage.tasks):
-            try:
-                task.plan().build().data()
-            except TaskError as error:
-                at = where(document, ("stages", s, "tasks", t), source)
-                raise ConfigError(f"{at}: {error}") from None
+    for index, stage in enumerate(config.stages):
+        check_data(stage.tasks, document, ("stages", index, "tasks"), source)
     for name in config.entrants.planted:
         try:
             find_program(name)

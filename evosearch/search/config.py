@@ -22,6 +22,7 @@ from evosearch.config.sections import (
     Share,
     Weight,
     WorkersConfig,
+    check_data,
     find_program,
 )
 from evosearch.config.yaml_file import Document
@@ -32,7 +33,6 @@ from evosearch.evolution import Budget, HurdleRules, Restarts, Rules, SeedRules
 from evosearch.language import Program, analyze, builtin_names
 from evosearch.language.mutation import ConstantRules, MutationRules
 from evosearch.language.vocabulary import vocabulary
-from proxy_tasks import TaskError
 
 
 class ConstantsConfig(Section):
@@ -282,11 +282,7 @@ def make_config(document: Document, source: str) -> Config:
 
 def _checked(config: Config, document: Document, source: str) -> Config:
     """Look at what the schema can't know: tasks and their data, programs, primitives."""
-    for index, task in enumerate(config.tasks):
-        try:
-            task.plan().build().data()
-        except TaskError as error:
-            raise ConfigError(f"{where(document, ('tasks', index), source)}: {error}") from None
+    check_data(config.tasks, document, ("tasks",), source)
     try:
         config.primitives()
     except ConfigError as error:

@@ -9,7 +9,7 @@ left undone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 from evosearch.simplify.behaviour import Behaviour, compare_behaviour
 from evosearch.simplify.egraph import FOLD, EGraph, Reason, Used
@@ -60,7 +60,6 @@ class Algebra:
         behaviour: how both ran side by side.
         saturation: how far the rules were applied.
         optimal: nothing in the e-graph is smaller.
-        refused: why results of more rules were not taken; empty if the first one was.
     """
 
     statements: Statements
@@ -69,15 +68,20 @@ class Algebra:
     behaviour: Behaviour
     saturation: Saturation
     optimal: bool
-    refused: tuple[str, ...] = field(default=())
 
 
-def simplify_algebra(statements: Statements, limits: Limits | None = None) -> Algebra | None:
-    """The smallest equal program; None if none was found that is not larger and behaves the same.
+def simplify_algebra(
+    statements: Statements, limits: Limits | None = None
+) -> tuple[Algebra | None, tuple[str, ...]]:
+    """The smallest equal program.
 
     Args:
         statements: the live statements of a valid program.
         limits: of the e-graph.
+
+    Returns:
+        What was found, None if nothing is that is not larger and behaves the same; and why results of more
+        rules were not taken.
     """
     before = terms_of(statements)
     refused: list[str] = []
@@ -86,9 +90,9 @@ def simplify_algebra(statements: Statements, limits: Limits | None = None) -> Al
         if found is None:
             continue
         if found.behaviour.same:
-            return replace(found, refused=tuple(refused))
+            return found, tuple(refused)
         refused.append(found.behaviour.reason)
-    return None
+    return None, tuple(refused)
 
 
 def _attempt(
@@ -140,12 +144,9 @@ def vocabulary_of(outputs: Outputs) -> frozenset[str]:
     return used | frozenset(VOCABULARIES["paper"])
 
 
-_ORDER = (Exactness.EXACT, Exactness.ROUNDING, Exactness.FINITE, Exactness.GUARD)
-
-
 def weakest(exactnesses: Iterable[Exactness]) -> Exactness:
     """The weakest of several kinds of exactness; exact if there are none."""
-    return max(exactnesses, key=_ORDER.index, default=Exactness.EXACT)
+    return max(exactnesses, key=[*Exactness].index, default=Exactness.EXACT)
 
 
 def _explain(graph: EGraph, original: Mapping[str, int], outputs: Outputs, laws: Laws) -> tuple[Rewrite, ...]:

@@ -25,10 +25,9 @@ class Cost:
         statement: each.
         tensor: more if it touches arrays.
         scalar: more if it does not.
-        taste: more for an interp whose weight is outside [0.5, 1], and for weight decay hidden in an interp
-            of
-            w: people read `w * 0.1` as weight decay. More than a statement: `interp(w, sign, 0.7)` is a
-            statement shorter than sign plus decay.
+        taste: more for an interp whose weight is outside [0.5, 1].
+        hidden_decay: more for weight decay hidden in an interp of w: people read `w * 0.1` as weight decay.
+            More than a statement: `interp(w, sign, 0.7)` is a statement shorter than sign plus decay.
         scaled: more for a constant factor of anything but w and lr, and for a constant divisor: `w * 0.1` and
             `lr * 0.01` are weight decay and learning rate.
         negative: more for each negative constant.

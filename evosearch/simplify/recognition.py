@@ -14,8 +14,10 @@ from fractions import Fraction
 from typing import Any
 
 from evosearch.language import Statement, analyze
+from evosearch.language.abstract import live_statements
 from evosearch.simplify.normal_form import TRANSPARENT, normal_forms
 from evosearch.simplify.polynomial import ONCE, Base, Monomial, Polynomial, Power, scale_of
+from evosearch.simplify.step import MOST_STATEMENTS
 from evosearch.simplify.terms import Outputs, Term, input_term, subterms, terms_of
 from evosearch.simplify.writing import one_slot_is_m, substitute
 from primitives import TABLE, ValueType
@@ -109,13 +111,13 @@ class Known:
 
 
 def recognise(statements: Sequence[Statement]) -> Recognition | None:
-    """The known optimizer that a valid program is; None if it is none of `KNOWN`.
+    """The known optimizer that a valid program is; None if it is none of `KNOWN`, or longer than them by far.
 
     >>> from evosearch.language import builtin
     >>> recognise(builtin("lion").statements).sentence
     'this is lion with b1 = 0.9, b2 = 0.99, weight_decay = 0.1, learning_rate = 0.0001'
     """
-    if not analyze(statements).valid:
+    if not analyze(statements).valid or len(live_statements(statements)) > MOST_STATEMENTS:
         return None
     outputs = one_slot_is_m(terms_of(statements))
     gradient, outputs = _fed(outputs)

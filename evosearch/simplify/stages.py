@@ -13,12 +13,9 @@ from evosearch.simplify.normal_form import LAWS
 from evosearch.simplify.recognition import Recognition, recognise
 from evosearch.simplify.rules import BY_RULE
 from evosearch.simplify.saturation import Limits
-from evosearch.simplify.step import Exactness, Stage, Statements, Step
+from evosearch.simplify.step import MOST_STATEMENTS, Exactness, Stage, Statements, Step
 from evosearch.simplify.terms import terms_of
 from evosearch.simplify.writing import write
-
-MOST_STATEMENTS = 150
-"""Algebra is left undone for programs with more live statements."""
 
 
 def redundant(statements: Statements) -> Stage:
@@ -52,11 +49,9 @@ def algebra(statements: Statements, limits: Limits | None = None) -> Stage:
         limits: of the e-graph.
     """
     if len(statements) > MOST_STATEMENTS:
-        note = f"left undone: the program has {len(statements)} live statements, more than {MOST_STATEMENTS}"
-        return Stage("algebra", statements, statements, (), (note,))
-    found = simplify_algebra(statements, limits)
+        return _left_undone("algebra", statements)
+    found, refused = simplify_algebra(statements, limits)
     if found is None or not found.rewrites:
-        refused = () if found is None else found.refused
         why = tuple(f"a result was not taken: {reason}" for reason in refused)
         return Stage("algebra", statements, statements, (), why or ("no smaller program was found",))
     first = {rewrite.rule: rewrite for rewrite in reversed(found.rewrites)}
@@ -64,7 +59,7 @@ def algebra(statements: Statements, limits: Limits | None = None) -> Stage:
         Step("algebra", r.rule, r.before, r.after, _law(r.rule), r.exactness)
         for r in sorted(first.values(), key=found.rewrites.index)
     )
-    notes = [f"a result of more rules was not taken: {reason}" for reason in found.refused]
+    notes = [f"a result of more rules was not taken: {reason}" for reason in refused]
     if not found.saturation.complete:
         notes.append(f"rules were applied until the limit of the e-graph ({found.saturation.nodes:,} nodes)")
     if not found.optimal:
@@ -73,6 +68,11 @@ def algebra(statements: Statements, limits: Limits | None = None) -> Stage:
         notes.append("the state is one slot, and it is called m")
     notes.append(_difference(found.behaviour.worst, found.behaviour.worst_small, found.exactness))
     return Stage("algebra", statements, found.statements, steps, tuple(notes))
+
+
+def _left_undone(part: str, statements: Statements) -> Stage:
+    note = f"left undone: the program has {len(statements)} live statements, more than {MOST_STATEMENTS}"
+    return Stage(part, statements, statements, (), (note,))
 
 
 def _law(rule: str) -> str:
@@ -91,6 +91,8 @@ def _difference(worst: float, small: float, exactness: Exactness) -> str:
 
 def names(statements: Statements) -> Stage:
     """The names of the field, statements in reading order, repeated expressions once."""
+    if len(statements) > MOST_STATEMENTS:
+        return _left_undone("names", statements)
     written = write(terms_of(statements))
     if written == statements or len(written) > len(statements):
         return Stage("names", statements, statements, ())

@@ -9,9 +9,15 @@ from evosearch.language import Statement
 
 Statements = tuple[Statement, ...]
 
+MOST_STATEMENTS = 150
+"""Live statements of programs that are looked into; longer ones are left as they are, and not recognised."""
+
 
 class Exactness(enum.Enum):
-    """In what sense a program behaves the same after a step; the value is what people read."""
+    """In what sense a program behaves the same after a step, from the strictest sense to the weakest.
+
+    The value is what people read.
+    """
 
     EXACT = "exact"
     ROUNDING = "up to rounding"

@@ -8,8 +8,9 @@ from evosearch.language import analyze, builtin, parse
 from evosearch.language.abstract import live_statements
 from evosearch.simplify import Exactness, recognise, simplify
 from evosearch.simplify.algebra import weakest
-from evosearch.simplify.behaviour import compare_behaviour
-from evosearch.simplify.stages import MOST_STATEMENTS, algebra, redundant
+from evosearch.simplify.behaviour import Behaviour, compare_behaviour
+from evosearch.simplify.stages import algebra, known_as, names, redundant
+from evosearch.simplify.step import MOST_STATEMENTS
 from tests.simplify.disguises import program
 from tests.strategies import programs, trying
 
@@ -45,13 +46,24 @@ def test_dead_statements_are_named():
     assert stage.notes == ("what m brings into a step never reaches update: it is no state",)
 
 
-def test_a_very_long_program_is_left_alone_and_that_is_said():
+@pytest.mark.parametrize("part", [algebra, names])
+def test_a_very_long_program_is_left_alone_and_that_is_said(part):
     body = ";".join(["update = tanh(g)"] + ["update = tanh(update)"] * MOST_STATEMENTS)
-    stage = algebra(program(body).statements)
+    stage = part(program(body).statements)
     assert stage.after == stage.before
     assert stage.notes == (
         f"left undone: the program has {MOST_STATEMENTS + 1} live statements, more than 150",
     )
+    assert known_as(stage.before) is None
+
+
+def test_results_that_are_not_taken_are_told(monkeypatch):
+    """Whatever algebra finds here is made to fail beside the original."""
+    different = Behaviour(False, 1.0, 1.0, "updates differ by 100 %")
+    monkeypatch.setattr("evosearch.simplify.algebra.compare_behaviour", lambda *_: different)
+    stage = algebra(program("x = g + g; update = x + g").statements)
+    assert stage.after == stage.before
+    assert set(stage.notes) == {"a result was not taken: updates differ by 100 %"}
 
 
 def test_behaviour_finds_a_difference():
