@@ -12,7 +12,6 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from evosearch.cli.console import (
-    json_text,
     make_console,
     make_table,
     number,
@@ -35,6 +34,7 @@ from evosearch.errors import ConfigError, ProgramError, StudyError
 from evosearch.evaluation import TaskPlan
 from evosearch.evaluation.cost import seconds_per_step, shapes_of, state_bytes
 from evosearch.evaluation.references import REFERENCES
+from evosearch.json_text import json_text
 from evosearch.language import analyze
 from evosearch.records.files import write_atomically
 from evosearch.runtime import processor

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Iterable, Sequence
@@ -13,6 +12,8 @@ from rich.console import Console, Group, RenderableType
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
+
+from evosearch.json_text import json_text
 
 if TYPE_CHECKING:
     from evosearch.simplify import Recognition
@@ -42,19 +43,6 @@ def print_error(message: str) -> None:
 def print_json(data: Any) -> None:
     """One object on standard output; numbers that are not finite become null."""
     sys.stdout.write(json_text(data))
-
-
-def json_text(data: Any) -> str:
-    """One object as JSON text; numbers that are not finite become null."""
-    return json.dumps(_strict(data), indent=2, allow_nan=False) + "\n"
-
-
-def _strict(data: Any) -> Any:
-    if isinstance(data, dict):
-        return {str(key): _strict(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_strict(value) for value in data]
-    return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
 def make_table(

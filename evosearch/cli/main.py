@@ -253,6 +253,31 @@ def make_parser() -> argparse.ArgumentParser:
     _add_json(fidelity)
     fidelity.set_defaults(run=_run_fidelity)
 
+    funnel = _command(
+        commands,
+        "funnel",
+        "find out which programs really are better, on larger tasks; Ctrl-C stops, the same command goes on",
+        "evosearch funnel configs/funnel.yaml runs/portfolio\n"
+        "  evosearch funnel configs/funnel.yaml runs/a runs/b:1234 found/ lion --out funnels/first\n"
+        "  evosearch funnel --simulate 1000   # its error rates and power where the truth is known",
+    )
+    funnel.add_argument("config", metavar="CONFIG.yaml", nargs="?", help="the funnel")
+    funnel.add_argument(
+        "what", metavar="RUN|FOLDER|PROGRAM", nargs="*", help="who goes in, besides the YAML's planted ones"
+    )
+    funnel.add_argument("--out", metavar="DIR", help="the funnel's folder (default: funnels/NAME)")
+    funnel.add_argument(
+        "--set", action="append", default=[], metavar="a.b.0.c=value", help="change a value of the YAML"
+    )
+    funnel.add_argument(
+        "--simulate",
+        type=_positive,
+        metavar="N",
+        help="train nothing; say how N funnels do on simulated scores whose truth is known",
+    )
+    _add_json(funnel)
+    funnel.set_defaults(run=_run_funnel)
+
     simplify = _command(
         commands,
         "simplify",
@@ -453,6 +478,20 @@ def _run_fidelity(args: argparse.Namespace) -> int:
         args.workers or "auto",
         args.json,
     )
+
+
+def _run_funnel(args: argparse.Namespace) -> int:
+    if args.simulate:
+        from evosearch.cli.funnel_simulation import simulation_command
+
+        return simulation_command(args.simulate, args.json)
+    if args.config is None:
+        from evosearch.errors import ConfigError
+
+        raise ConfigError("expected CONFIG.yaml, such as configs/funnel.yaml; or --simulate N")
+    from evosearch.cli.funnel import funnel_command
+
+    return funnel_command(args.config, args.what, args.set, args.out, args.json)
 
 
 def _run_simplify(args: argparse.Namespace) -> int:

@@ -31,7 +31,7 @@ def short(name: str, most: int = 28) -> str:
 
 
 @contextmanager
-def _figure(path: Path, rows: int, columns: int, size: tuple[float, float]) -> Iterator[Any]:
+def figure(path: Path, rows: int, columns: int, size: tuple[float, float]) -> Iterator[Any]:
     """Axes to draw on, as an array [row][column]; saved in the end."""
     import matplotlib as mpl
 
@@ -48,7 +48,8 @@ def _figure(path: Path, rows: int, columns: int, size: tuple[float, float]) -> I
         plt.close(figure)
 
 
-def _tidy(axis: Any) -> None:
+def tidy(axis: Any) -> None:
+    """A light grid, no box."""
     axis.grid(alpha=0.25)
     axis.spines[["top", "right"]].set_visible(False)
 
@@ -61,7 +62,7 @@ def draw_comparison(
     path: Path, raced: Sequence[Raced], rows: Sequence[Standing], steps: int, metric: str
 ) -> None:
     """Learning curves with their intervals, and the metric in the end on every seed."""
-    with _figure(path, 1, 2, (11, 4.2)) as ((curves, final),):
+    with figure(path, 1, 2, (11, 4.2)) as ((curves, final),):
         for index, (one, row) in enumerate(zip(raced, rows, strict=True)):
             points = list(interval_of_curve(one))
             places = curve_steps(steps, len(points))
@@ -87,8 +88,8 @@ def draw_comparison(
         final.set_ylim(len(rows) - 0.5, -0.5)
         final.set_xlabel(metric)
         final.set_title("In the end: every seed, mean and 95 % interval", fontsize=10)
-        _tidy(curves)
-        _tidy(final)
+        tidy(curves)
+        tidy(final)
 
 
 def _dots(axis: Any, index: int, row: Standing) -> None:
@@ -131,7 +132,7 @@ def draw_sweeps(path: Path, sweeps: Sequence[tuple[str, Sweep]], metric: str) ->
     )
     columns = min(2, len(sweeps))
     rows = math.ceil(len(sweeps) / columns)
-    with _figure(path, rows, columns, (6.6 * columns + 0.8, 4.0 * rows)) as axes:
+    with figure(path, rows, columns, (6.6 * columns + 0.8, 4.0 * rows)) as axes:
         flat = list(axes.flat)
         image = None
         for axis, (name, sweep) in zip(flat, sweeps, strict=False):
@@ -176,7 +177,7 @@ def _box(axis: Any, place: tuple[int, int], what: str, colour: str) -> None:
 def draw_batches(path: Path, points: Sequence[BatchPoint], metric: str, tuned: bool) -> None:
     """The metric over the batch size, a line for each contender, with intervals."""
     names = list(dict.fromkeys(point.contender.name for point in points))
-    with _figure(path, 1, 1, (6.5, 4.2)) as ((axis,),):
+    with figure(path, 1, 1, (6.5, 4.2)) as ((axis,),):
         for index, name in enumerate(names):
             mine = [p for p in points if p.contender.name == name and math.isfinite(p.mean.mean)]
             batches = np.array([p.batch for p in mine]) * 1.02 ** (index - (len(names) - 1) / 2)
@@ -203,4 +204,4 @@ def draw_batches(path: Path, points: Sequence[BatchPoint], metric: str, tuned: b
         how = "tuned at each" if tuned else "settings as at the task's own"
         axis.set_title(f"Batch sizes at equal steps, {how}: mean and 95 % interval", fontsize=10)
         axis.legend(frameon=False, fontsize=8)
-        _tidy(axis)
+        tidy(axis)

@@ -24,7 +24,11 @@ from evosearch.config.sections import (
 from evosearch.config.yaml_file import Document
 from evosearch.errors import ConfigError, ProgramError, nearest
 from evosearch.evaluation.references import REFERENCES
+from evosearch.funnel.rules import Best, Better, Rule
 from evosearch.study.tuning import Effort
+
+REFERENCE = "optax:"
+"""What the names of optax's optimizers begin with, so that they differ from programs'."""
 
 
 class TuningConfig(Section):
@@ -42,8 +46,8 @@ class TuningConfig(Section):
 class SeedsConfig(Section):
     """Fresh seeds of the comparison."""
 
-    first: int = Field(4, ge=2, le=1000, strict=True, description="Of everybody, before the first look.")
-    most: int = Field(32, ge=2, le=1000, strict=True, description="Of whoever is undecided in the end.")
+    first: int = Field(4, ge=3, le=1000, strict=True, description="Of everybody, before the first look.")
+    most: int = Field(32, ge=3, le=1000, strict=True, description="Of whoever is undecided in the end.")
 
 
 class PromoteConfig(Section):
@@ -53,8 +57,18 @@ class PromoteConfig(Section):
         "better", description="`better`: than all baselines, with confidence; `best`: the best `most`."
     )
     by: float = Field(0.0, ge=0, lt=1, description="Share of the baseline's metric that must be gained.")
-    confidence: float = Field(0.9, gt=0.5, lt=1, description="That no program is promoted wrongly.")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="That no program is promoted wrongly.")
+    control: Literal["family", "discovery"] = Field(
+        "family",
+        description="What the error is: the chance of any wrong promotion, or their expected share of all.",
+    )
     most: Count = Field(20, description="Survivors at most, the best first.")
+
+    def of(self) -> Rule:
+        """For the allocation of seeds."""
+        if self.rule == "best":
+            return Best(self.most)
+        return Better(self.by, self.confidence, self.control)
 
 
 class StageConfig(Section):
@@ -86,13 +100,27 @@ class StageConfig(Section):
 class EntrantsConfig(Section):
     """Which programs of a run go in."""
 
+    pick: Literal["score", "progress"] = Field(
+        "score",
+        description="`score`: the best ones; `progress`: who was best so far at `count` points of "
+        "the run, so that a stage can pick the peak of meta-validation.",
+    )
     count: Count = Field(50, description="At most so many programs of each run.")
     per_lineage: Count | None = Field(
         None, description="At most so many that share a parent of the last `relatives` steps; by default any."
     )
     relatives: Count = Field(10, description="Steps back within which programs count as relatives.")
     per_restart: Count | None = Field(None, description="At most so many of each restart; by default any.")
-    planted: list[str] = Field([], description="Programs that go in besides: shipped names or paths.")
+    planted: list[str] = Field(
+        [], description="Programs that go in besides: shipped names, paths, or optax:NAME."
+    )
+
+
+class ReportConfig(Section):
+    """What is told of the last stage's survivors: unbiased, on data that no stage has seen."""
+
+    seeds: int = Field(16, ge=2, le=1000, strict=True, description="Fresh seeds on the report split.")
+    most: Count = Field(5, description="Survivors that are reported, the best first.")
 
 
 class FunnelConfig(Section):
@@ -102,6 +130,7 @@ class FunnelConfig(Section):
     seed: Seed = Field(0, description="Of all random numbers.")
     entrants: EntrantsConfig = EntrantsConfig()
     stages: list[StageConfig] = Field(min_length=1)
+    report: ReportConfig = ReportConfig()
     workers: WorkersConfig = WorkersConfig()
     made_with: dict[str, Any] | None = Field(None, exclude=True)
 
@@ -132,6 +161,8 @@ def make_funnel(document: Document, source: str) -> FunnelConfig:
     for index, stage in enumerate(config.stages):
         check_data(stage.tasks, document, ("stages", index, "tasks"), source)
     for name in config.entrants.planted:
+        if name.startswith(REFERENCE) and name.removeprefix(REFERENCE) in REFERENCES:
+            continue
         try:
             find_program(name)
         except ProgramError as error:

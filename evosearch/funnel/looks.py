@@ -68,7 +68,7 @@ def _tested(state: State, rule: Better) -> tuple[Finding, ...]:
 def _measured(state: State, going: NDArray[np.bool_]) -> Summary:
     """Differences of those who are going; the columns of the others hold NaN."""
     plan, count = state.plan, len(state.names)
-    baselines = _metrics(state, plan.baselines)
+    baselines = _mended(state, _metrics(state, plan.baselines))
     for name, means in zip(plan.baselines, baselines.mean(axis=-1), strict=True):
         for task, mean in zip(plan.tasks, means, strict=True):
             if not mean > 0:
@@ -85,6 +85,28 @@ def _measured(state: State, going: NDArray[np.bool_]) -> Summary:
     failed = np.zeros(count, np.int64)
     failed[going] = part.failures
     return Summary(columns[0], columns[1], columns[2], failed, part.seeds)
+
+
+def _mended(state: State, metrics: Numbers) -> Numbers:
+    """Baselines' metrics with a few failed trainings as if they had given the mean: no one gains by them.
+
+    Raises:
+        StudyError: a baseline that fails on more seeds than a candidate may, and than a tenth.
+    """
+    plan, failed = state.plan, ~np.isfinite(metrics)
+    allowed = max(1, plan.failures.allowed(plan.looks[-1]), int(plan.failures.share * metrics.shape[-1]))
+    for name, of_name in zip(plan.baselines, failed, strict=True):
+        for task, count in zip(plan.tasks, of_name.sum(axis=-1), strict=True):
+            if count > allowed:
+                raise StudyError(
+                    f"baseline {name!r} failed on {count} of {metrics.shape[-1]} seeds of task {task!r}, so "
+                    "that nothing can be compared with it there; tune it with more settings or finalists, or "
+                    "name another baseline"
+                )
+    means = np.where(failed, 0.0, metrics).sum(axis=-1, keepdims=True) / np.maximum(
+        (~failed).sum(axis=-1, keepdims=True), 1
+    )
+    return np.where(failed, means, metrics)
 
 
 def _affordable(state: State, candidates: int) -> int:

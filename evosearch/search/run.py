@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from evosearch.config.surroundings import first_difference
 from evosearch.config.yaml_file import dump_yaml, parse_yaml
 from evosearch.errors import ConfigError, RunError
 from evosearch.evaluation import Job, Outcome, Plan
@@ -183,7 +184,7 @@ def _resume(config: Config, folder: Path) -> tuple[RunWriter, float]:
     old, new = ({k: v for k, v in resolved(c).items() if k not in free} for c in (before, config))
     if before.rules().restarts == config.rules().restarts:
         old["search"].pop("budget"), new["search"].pop("budget")
-    different = _first_difference(old, new)
+    different = first_difference(old, new)
     if different:
         key, was, now = different
         raise ConfigError(
@@ -191,7 +192,7 @@ def _resume(config: Config, folder: Path) -> tuple[RunWriter, float]:
             "resume with the same values, or choose another --out"
         )
     made, now_made = document.data.get("made_with") or {}, made_with(config)
-    changed = _first_difference(made, now_made)
+    changed = first_difference(made, now_made)
     if changed:
         key, was, now = changed
         raise RunError(
@@ -199,16 +200,6 @@ def _resume(config: Config, folder: Path) -> tuple[RunWriter, float]:
             "way; resume in the environment it was made in, or start a new run"
         )
     return RunWriter.resume(folder), float((reader.summary or {}).get("seconds", 0.0))
-
-
-def _first_difference(old: Any, new: Any, path: str = "") -> tuple[str, Any, Any] | None:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in [*old, *[k for k in new if k not in old]]:
-            found = _first_difference(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
-            if found:
-                return found
-        return None
-    return None if old == new else (path, old, new)
 
 
 @dataclass

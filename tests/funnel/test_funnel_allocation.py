@@ -231,12 +231,19 @@ def test_no_failure_may_be_asked_for() -> None:
     assert by_name(run(begin(plan, NAMES), spoilt(math.nan, ("good", 1))))["good"].decision is Decision.FAILED
 
 
-def test_a_baseline_must_not_fail() -> None:
+def test_a_baseline_must_not_fail_often() -> None:
     with pytest.raises(
         StudyError,
-        match="expected a finite metric of baseline 'lion', found nan on task 'b', seed 2; tune it",
+        match="baseline 'lion' failed on 2 of 4 seeds of task 'b', so that nothing can be compared with it",
     ):
-        run(begin(PLAN, NAMES), spoilt(math.nan, ("lion", 2)))
+        run(begin(PLAN, NAMES), spoilt(math.nan, ("lion", 1), ("lion", 2)))
+
+
+def test_nobody_gains_by_a_baseline_that_fails_once() -> None:
+    whole = by_name(run(begin(PLAN, NAMES)))["good"]
+    found = by_name(run(begin(PLAN, NAMES), spoilt(math.nan, ("lion", 2))))["good"]
+    difference, without = (next(d for d in v.differences if d.baseline == "lion") for v in (found, whole))
+    assert difference.mean == pytest.approx(without.mean, abs=0.02)
 
 
 def test_a_baseline_must_leave_something_to_gain() -> None:

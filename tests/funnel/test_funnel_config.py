@@ -29,7 +29,7 @@ def test_a_small_funnel_and_its_defaults():
     assert stage.tasks[0].plan().name == "digits_mlp"
     assert dict(stage.tasks[0].plan().knobs) == {"preset": "x10"}
     assert stage.tuning.effort() == Effort(settings=24, finalists=3, more=2)
-    assert (stage.promote.rule, stage.promote.confidence, stage.promote.most) == ("better", 0.9, 20)
+    assert (stage.promote.rule, stage.promote.confidence, stage.promote.most) == ("better", 0.95, 20)
 
 
 def test_one_setting_leaves_one_finalist():

@@ -1,0 +1,129 @@
+"""Pictures of a funnel: differences with intervals, learning curves, survivors of each stage."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evosearch.cli.study_plots import COLOURS, figure, short, tidy
+from evosearch.evaluation.training import curve_steps
+from evosearch.funnel.result import Funnel
+from evosearch.funnel.stage import Staged
+from evosearch.funnel.verdict import Decision, Difference, Verdict
+
+SHOWN = 30
+"""Verdicts in a picture, the best first."""
+WIDEST = 1.0
+"""Differences are drawn up to 100 % of the baseline's metric."""
+NAMED = 7
+"""Learning curves that get a name and a colour."""
+
+
+def draw_stage(path: Path, staged: Staged) -> None:
+    """Differences from the hardest baseline on the left, learning curves on each task on the right."""
+    shown = sorted(staged.verdicts, key=lambda v: d.mean if (d := _hardest(v)) else v.rank or 0.0)[:SHOWN]
+    height = max(4.2, 1.6 + 0.24 * len(shown))
+    panels = 1 + len(staged.tasks)
+    with figure(path, 1, panels, (5.2 + 4.2 * len(staged.tasks), height)) as ((forest, *curves),):
+        _forest(forest, staged, shown)
+        for task, axis in enumerate(curves):
+            _curves(axis, staged, task, shown)
+
+
+def _forest(axis: Any, staged: Staged, shown: list[Verdict]) -> None:
+    edge = 0.0
+    for place, verdict in enumerate(shown):
+        hardest = _hardest(verdict)
+        colour = COLOURS[2] if verdict.promoted else "0.55"
+        if hardest is None:
+            axis.plot(verdict.rank or 0.0, place, "o", color=colour, ms=4)
+            continue
+        low, high, mean = (float(np.clip(100 * x, -100 * WIDEST, 100 * WIDEST)) for x in _bounds(hardest))
+        axis.plot([low, high], [place, place], color=colour, lw=1.6, solid_capstyle="butt")
+        axis.plot(mean, place, "o", color=colour, ms=4)
+        edge = max(edge, abs(mean), min(abs(low), abs(high)))
+    ranks = any(verdict.hardest is None for verdict in shown)
+    if not ranks:
+        axis.axvline(0, color="0.2", lw=1)
+        axis.set_xlim(-1.6 * edge - 1, 1.6 * edge + 1)
+    axis.set_yticks(range(len(shown)), [short(verdict.name) for verdict in shown], fontsize=7)
+    axis.set_ylim(len(shown) - 0.5, -0.5)
+    hardest_of = "mean rank" if ranks else "% of the metric of the baseline that is hardest to beat"
+    axis.set_xlabel(hardest_of)
+    axis.set_title(f"Stage {staged.name}: who goes on (green), with what confidence", fontsize=10)
+    tidy(axis)
+
+
+def _hardest(verdict: Verdict) -> Difference | None:
+    """From the baseline that it does worst against."""
+    return max(verdict.differences, key=lambda d: d.mean, default=None)
+
+
+def _bounds(difference: Any) -> tuple[float, float, float]:
+    return difference.low, difference.high, difference.mean
+
+
+def _curves(axis: Any, staged: Staged, task: int, shown: list[Verdict]) -> None:
+    named = [v.name for v in shown if v.promoted][:NAMED]
+    others = [v.name for v in shown if v.name not in named]
+    for name in others:
+        _curve(axis, staged, task, name, color="0.8", lw=0.8, zorder=1)
+    for index, name in enumerate(named):
+        _curve(axis, staged, task, name, color=COLOURS[index % len(COLOURS)], lw=1.5, label=short(name))
+    for baseline, dash in zip(staged.baselines, ("--", ":", "-.") * len(staged.baselines), strict=False):
+        _curve(axis, staged, task, baseline.name, color="0.1", lw=1.8, ls=dash, label=baseline.name)
+    finite = [c for name in (*named, *(b.name for b in staged.baselines)) for c in staged.curves[name][task]]
+    finite = [c for c in finite if np.isfinite(c)]
+    if finite and min(finite) > 0:
+        axis.set_yscale("log")
+        axis.set_ylim(
+            min(finite) * 0.95, float(np.quantile(finite, 0.9)) * 1.5
+        )  # the first steps may be far off
+    axis.set_xlabel("share of the training steps")
+    axis.set_ylabel(staged.metrics[task])
+    axis.set_title(f"{staged.tasks[task]}: mean over the first seeds", fontsize=10)
+    axis.legend(frameon=False, fontsize=7)
+    tidy(axis)
+
+
+def _curve(axis: Any, staged: Staged, task: int, name: str, **style: Any) -> None:
+    values = np.array(staged.curves[name][task])
+    if len(values):
+        axis.plot(
+            curve_steps(1000, len(values)) / 1000, np.where(np.isfinite(values), values, np.nan), **style
+        )
+
+
+def draw_survivors(path: Path, funnel: Funnel) -> None:
+    """How many went into each stage, and what became of them."""
+    decisions = [d for d in Decision if any(v.decision is d for s in funnel.stages for v in s.verdicts)]
+    with figure(path, 1, 1, (8, 1.4 + 0.55 * len(funnel.stages))) as ((axis,),):
+        for row, staged in enumerate(funnel.stages):
+            counts = Counter(verdict.decision for verdict in staged.verdicts)
+            left = 0
+            for index, decision in enumerate(decisions):
+                count = counts[decision]
+                colour = COLOURS[2] if decision is Decision.PROMOTED else plain_grey(index, len(decisions))
+                label = decision.value if row == 0 else None
+                axis.barh(row, count, left=left, color=colour, label=label, height=0.6)
+                if count:
+                    axis.text(left + count / 2, row, str(count), ha="center", va="center", fontsize=8)
+                left += count
+        axis.set_yticks(range(len(funnel.stages)), [staged.name for staged in funnel.stages])
+        axis.invert_yaxis()
+        axis.set_xlabel("programs")
+        axis.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        axis.set_title("What became of the programs of each stage", fontsize=10)
+        tidy(axis)
+
+
+def plain_grey(index: int, count: int) -> str:
+    """One of several greys, from dark to light.
+
+    >>> plain_grey(0, 3), plain_grey(2, 3)
+    ('0.55', '0.90')
+    """
+    return f"{0.55 + 0.35 * index / max(1, count - 1):.2f}"

@@ -1,0 +1,230 @@
+"""A whole funnel in a folder: stage after stage, every training kept, and the same decisions after a crash.
+
+    FUNNEL/
+    ├── config.yaml                the funnel, resolved, and what it was made with
+    ├── entrants.json              who goes in, as picked when the funnel was begun
+    ├── ledger.jsonl, lock         every training, once; a line each
+    ├── trainings/STAGE.parquet    the trainings that a stage used, with what for
+    ├── survivors/STAGE/NAME.py    the programs that a stage promoted
+    └── result.json                what all stages found
+
+The decisions follow from `config.yaml`, `entrants.json` and the trainings. To go on, the funnel begins again,
+and the ledger answers for what was trained already.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+from evosearch.config.surroundings import first_difference, surroundings
+from evosearch.config.yaml_file import dump_yaml, parse_yaml
+from evosearch.errors import ConfigError, StudyError
+from evosearch.evaluation import Plan, Tuned
+from evosearch.funnel.config import FunnelConfig
+from evosearch.funnel.entrants import Entrant, entrant_from
+from evosearch.funnel.plan import State
+from evosearch.funnel.result import Funnel, funnel_facts
+from evosearch.funnel.stage import (
+    Noted,
+    Reported,
+    Staged,
+    check_stage,
+    report_stage,
+    run_stage,
+    stage_plan,
+)
+from evosearch.json_text import json_text
+from evosearch.language import program_text
+from evosearch.records.files import make_folder, read_text, write_atomically
+from evosearch.records.trainings import TrainingRow, write_trainings
+from evosearch.study.ledger import Ledger
+from evosearch.study.trials import Trials, View
+from evosearch.workers import Pool
+
+SCHEMA = 1
+
+MakePool = Callable[[Plan], AbstractContextManager[Pool]]
+
+
+class FunnelView(View, Protocol):
+    """Shows how far a funnel is."""
+
+    def begun(self, name: str, entrants: int) -> None:
+        """A stage begins."""
+        ...
+
+    def looked(self, name: str, state: State) -> None:
+        """A stage has looked at its scores."""
+        ...
+
+
+def run_funnel(
+    config: FunnelConfig,
+    folder: Path,
+    sources: Sequence[str],
+    pick: Callable[[], Sequence[Entrant]],
+    make_pool: MakePool,
+    view: FunnelView,
+) -> Funnel:
+    """Run a funnel, or go on with it.
+
+    Args:
+        config: of the funnel.
+        folder: made if missing.
+        sources: what people named: runs, folders, programs.
+        pick: says who goes in; called when the funnel is begun, and not again when it goes on.
+        make_pool: workers for a stage's plan.
+        view: is shown the progress.
+
+    Raises:
+        ConfigError: the folder holds another funnel.
+        StudyError: a stage that can't go on, such as one whose baseline fails.
+        RunError: the folder can't be written, or another process is at work there.
+    """
+    with Ledger(folder) as ledger:
+        entrants = _begun(config, folder, tuple(sources), pick)
+        stages: list[Staged] = []
+        reported: tuple[Reported, ...] = ()
+        for stage in config.stages:
+            check_stage(stage, len(entrants))
+            view.begun(stage.name, len(entrants))
+            rows: list[TrainingRow] = []
+            plan = stage_plan(stage, entrants)
+            try:
+                with make_pool(plan) as pool:
+                    trials = Trials(plan, pool, ledger, view)
+                    note = lambda noted, rows=rows: rows.append(_row(noted))  # noqa: E731
+                    looked = lambda state, name=stage.name: view.looked(name, state)  # noqa: E731
+                    staged = run_stage(stage, config.seed, entrants, trials, note, looked)
+                    stages.append(staged)
+                    if stage is config.stages[-1]:
+                        reported = report_stage(staged, config.report, config.seed, trials, note)
+            finally:
+                make_folder(folder / "trainings")
+                write_trainings(folder / "trainings" / f"{stage.name}.parquet", rows)
+            entrants = staged.survivors
+            _write_survivors(folder / "survivors" / stage.name, staged)
+            if not entrants:
+                break
+    found = Funnel(config.name, tuple(sources), tuple(stages), reported)
+    write_atomically(folder / "result.json", json_text(funnel_facts(found)).encode())
+    return found
+
+
+def _begun(
+    config: FunnelConfig, folder: Path, sources: tuple[str, ...], pick: Callable[[], Sequence[Entrant]]
+) -> tuple[Entrant, ...]:
+    """Who goes in: as picked before, or now."""
+    path = folder / "entrants.json"
+    absolute = [str(Path(source).resolve()) if Path(source).exists() else source for source in sources]
+    if path.exists():
+        _check_same(config, folder, absolute)
+        return _read_entrants(path)
+    entrants = tuple(pick())
+    for stage in config.stages[:1]:
+        check_stage(stage, len(entrants))
+    kept = {**resolved(config), "sources": absolute, "made_with": _made_with(config)}
+    write_atomically(folder / "config.yaml", dump_yaml(kept).encode())
+    data = {"schema": SCHEMA, "entrants": [entrant.to_json() for entrant in entrants]}
+    write_atomically(path, json_text(data).encode())
+    return entrants
+
+
+def _check_same(config: FunnelConfig, folder: Path, sources: list[str]) -> None:
+    source = folder / "config.yaml"
+    before = parse_yaml(read_text(source), str(source)).data
+    if not isinstance(before, dict):
+        raise ConfigError(f"{source} is damaged; start the funnel anew with another --out")
+    now = {**resolved(config), "sources": sources, "made_with": _made_with(config)}
+    free = ("workers",)
+    found = first_difference(
+        {k: v for k, v in before.items() if k not in free}, {k: v for k, v in now.items() if k not in free}
+    )
+    if found is None:
+        return
+    key, was, is_ = found
+    raise ConfigError(
+        f"{folder} holds another funnel: {key} was {was!r} and is {is_!r} now; go on with the same values, "
+        "or choose another --out"
+    )
+
+
+def _read_entrants(path: Path) -> tuple[Entrant, ...]:
+    try:
+        data = json.loads(read_text(path))
+        rows = data["entrants"] if data["schema"] == SCHEMA else None
+    except (ValueError, KeyError, TypeError):
+        rows = None
+    if not isinstance(rows, list) or not rows:
+        raise StudyError(
+            f"{path} is damaged, or of another evosearch; start the funnel anew with another --out"
+        )
+    return tuple(entrant_from(row, f"{path}, entrant {k + 1}") for k, row in enumerate(rows))
+
+
+def resolved(config: FunnelConfig) -> dict[str, Any]:
+    """The configuration as plain data with every default written out."""
+    return config.model_dump(mode="json")
+
+
+def _made_with(config: FunnelConfig) -> dict[str, Any]:
+    data = {
+        f"{stage.name}.{index}": task.plan().build().data().fingerprint
+        for stage in config.stages
+        for index, task in enumerate(stage.tasks)
+    }
+    return {**surroundings(), "data": data}
+
+
+def _row(noted: Noted) -> TrainingRow:
+    candidate, measured = noted.candidate, noted.measured
+    text, values = (
+        (noted.name, candidate.values) if isinstance(candidate, Tuned) else (program_text(candidate), ())
+    )
+    return TrainingRow(
+        noted.stage,
+        noted.purpose,
+        noted.name,
+        noted.task,
+        noted.split,
+        noted.seed,
+        text,
+        values,
+        measured.status.name,
+        measured.metric,
+        measured.steps,
+        measured.seconds,
+        measured.curve,
+    )
+
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def _write_survivors(folder: Path, staged: Staged) -> None:
+    make_folder(folder)
+    for entrant in staged.survivors:
+        if entrant.statements is not None:
+            name = _UNSAFE.sub("-", entrant.name).strip(".-")[:100] or "program"
+            settings = [
+                f"# On {label}: "
+                + ", ".join(f"{k} {v:.4g}" for k, v in staged.optima[entrant.name, task].values.items())
+                + "."
+                for task, label in enumerate(staged.tasks)
+            ]
+            verdict = next(v for v in staged.verdicts if v.name == entrant.name)
+            head = [
+                f"# {_plain(entrant.name)}: stage {staged.name} found it {_plain(verdict.reason)}.",
+                *settings,
+            ]
+            write_atomically(folder / f"{name}.py", ("\n".join(head) + "\n" + entrant.text).encode())
+
+
+def _plain(text: str) -> str:
+    """Text that ends no comment."""
+    return " ".join(text.split())

@@ -1,0 +1,20 @@
+"""Values as JSON text that every reader accepts."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+
+def json_text(data: Any) -> str:
+    """One object as JSON text; numbers that are not finite become null."""
+    return json.dumps(_strict(data), indent=2, allow_nan=False) + "\n"
+
+
+def _strict(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {str(key): _strict(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_strict(value) for value in data]
+    return None if isinstance(data, float) and not math.isfinite(data) else data
