@@ -13,14 +13,14 @@ from evosearch.cli.console import make_console, make_table, number, print_error,
 from evosearch.cli.find import find_program
 from evosearch.cli.funnel_plots import draw_stage, draw_survivors
 from evosearch.cli.study_view import TIMEOUT_SECONDS, StudyBar, StudyLines, make_study_view, task_errors
-from evosearch.errors import ConfigError, ProgramError
+from evosearch.errors import ConfigError, ProgramError, nearest
 from evosearch.evaluation import Plan
 from evosearch.evaluation.references import REFERENCES
 from evosearch.funnel.config import REFERENCE, FunnelConfig, load_funnel
 from evosearch.funnel.entrants import Entrant, distinct, of_folder, of_program, of_reference, of_run
 from evosearch.funnel.plan import State
 from evosearch.funnel.result import Funnel, funnel_facts
-from evosearch.funnel.run import run_funnel
+from evosearch.funnel.run import ENTRANTS, run_funnel
 from evosearch.funnel.stage import Staged
 from evosearch.funnel.verdict import TOO_WIDE, Decision, Difference, Verdict
 from evosearch.records import RunReader
@@ -88,6 +88,11 @@ def _entrants(text: str, config: FunnelConfig) -> list[Entrant]:
     path = Path(text)
     if path.is_dir() and not (path / "config.yaml").exists():
         return of_folder(path)
+    if (path / ENTRANTS).exists():
+        raise ConfigError(
+            f"{text} is a funnel's folder, expected a run, a folder of programs or a program; those that a "
+            f"stage promoted are in {path / 'survivors'}/STAGE"
+        )
     if path.is_dir():
         return of_run(RunReader(path), config.entrants)
     return [_planted(text)]
@@ -97,7 +102,11 @@ def _planted(text: str) -> Entrant:
     """A program, or `optax:NAME`."""
     name = text.removeprefix(REFERENCE)
     if name != text and name in REFERENCES:
-        return of_reference(name)
+        return of_reference(name, planted=True)
+    if name != text and not Path(text).exists():
+        raise ConfigError(
+            f"unknown reference {name!r}{nearest(name, REFERENCES)} (known: {', '.join(REFERENCES)})"
+        )
     try:
         found = find_program(text)
     except ProgramError as error:

@@ -278,6 +278,51 @@ def make_parser() -> argparse.ArgumentParser:
     _add_json(funnel)
     funnel.set_defaults(run=_run_funnel)
 
+    overfitting = _command(
+        commands,
+        "overfitting",
+        "ask where along a search its best program stops getting better on a larger task; Ctrl-C stops, the "
+        "same command goes on",
+        "evosearch overfitting runs/quickstart --task char_mlp --plot overfitting.png\n"
+        "  evosearch overfitting runs/a runs/b runs/c --task char_transformer --points 20",
+    )
+    overfitting.add_argument("runs", metavar="RUN", nargs="+", help="finished or growing runs")
+    overfitting.add_argument("--task", required=True, metavar="NAME", help="the meta-validation task")
+    overfitting.add_argument(
+        "--preset", default="x10", metavar="P", help="its size: tiny, x10, x100 (default: x10)"
+    )
+    overfitting.add_argument(
+        "--set", action="append", default=[], metavar="knob=value", help="a knob of the task"
+    )
+    overfitting.add_argument(
+        "--points",
+        type=_positive,
+        default=10,
+        metavar="N",
+        help="points along each run, besides its warm start (default: 10)",
+    )
+    overfitting.add_argument(
+        "--seeds",
+        type=_several,
+        default=8,
+        metavar="N",
+        help="fresh seeds to find the peak, and as many for the report (default: 8)",
+    )
+    overfitting.add_argument(
+        "--tune",
+        type=_count,
+        default=12,
+        metavar="N",
+        help="settings in each tuning; 0 for programs as they are (default: 12)",
+    )
+    overfitting.add_argument(
+        "--out", metavar="DIR", help="where trainings are kept (default: studies/overfitting)"
+    )
+    overfitting.add_argument("--plot", metavar="FILE.png", help="draw scores along the runs, and their peaks")
+    _add_workers(overfitting)
+    _add_json(overfitting)
+    overfitting.set_defaults(run=_run_overfitting)
+
     simplify = _command(
         commands,
         "simplify",
@@ -492,6 +537,25 @@ def _run_funnel(args: argparse.Namespace) -> int:
     from evosearch.cli.funnel import funnel_command
 
     return funnel_command(args.config, args.what, args.set, args.out, args.json)
+
+
+def _run_overfitting(args: argparse.Namespace) -> int:
+    from evosearch.cli.overfitting import overfitting_command
+
+    return overfitting_command(
+        args.runs,
+        args.task,
+        args.preset,
+        args.set,
+        args.points,
+        args.seeds,
+        args.tune,
+        args.out,
+        args.plot,
+        args.backend,
+        args.workers or "auto",
+        args.json,
+    )
 
 
 def _run_simplify(args: argparse.Namespace) -> int:

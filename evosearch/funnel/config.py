@@ -80,8 +80,8 @@ class StageConfig(Section):
     tuning: TuningConfig = TuningConfig()
     seeds: SeedsConfig = SeedsConfig()
     promote: PromoteConfig = PromoteConfig()
-    way: Literal["interpreter", "compiled"] = Field(
-        "interpreter", description="Programs as data, or one compilation for each (large tasks)."
+    way: Literal["auto", "interpreter", "compiled"] = Field(
+        "auto", description="Programs as data, or one compilation for each; auto: where a training repays it."
     )
     budget: Count | None = Field(None, description="Trainings at most; by default no limit.")
 

@@ -5,7 +5,8 @@ A search's score picks who enters. It is told to people, and to no stage.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from evosearch.language.abstract import live_statements
 from evosearch.language.fingerprint import fingerprint
 from evosearch.records import Row, RunReader
 from evosearch.study.tunable import Tunable, tunable_program, tunable_reference
+
+PLANTED = " (planted)"
+"""What the name of a reference that enters ends in: a baseline may be the same optimizer."""
 
 POOL = 10
 """To spread entrants over restarts and lineages, so many times as many of the best are looked at."""
@@ -49,13 +53,13 @@ class Entrant:
     def tunable(self) -> Tunable:
         """How it is tuned."""
         if self.statements is None:
-            return tunable_reference(self.name.removeprefix(REFERENCE))
+            return tunable_reference(self.text.removeprefix(REFERENCE))
         return tunable_program(self.name, self.statements)
 
     @property
     def text(self) -> str:
-        """The program's text; of a reference its name."""
-        return self.name if self.statements is None else program_text(self.statements)
+        """The program's text; of a reference `optax:NAME`."""
+        return self.name.removesuffix(PLANTED) if self.statements is None else program_text(self.statements)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, for `entrant_from`."""
@@ -70,7 +74,9 @@ def entrant_from(data: Mapping[str, Any], place: str) -> Entrant:
     """
     try:
         name, text, source, score = (data[key] for key in ("name", "text", "source", "score"))
-        if text == name and name.startswith(REFERENCE) and name.removeprefix(REFERENCE) in REFERENCES:
+        if not isinstance(name, str) or not isinstance(source, str):
+            raise TypeError(f"expected texts, found {name!r} from {source!r}")
+        if name == f"{text}{PLANTED}" and text in {f"{REFERENCE}{known}" for known in REFERENCES}:
             return Entrant(name, None, source)
         return of_program(name, parse(text, place), source, None if score is None else float(score))
     except (KeyError, TypeError, ValueError, AttributeError, ProgramError) as error:
@@ -89,9 +95,17 @@ def of_program(name: str, program: Program, source: str, score: float | None = N
     return Entrant(name, live_statements(program.statements), source, score)
 
 
-def of_reference(name: str) -> Entrant:
-    """One of optax's optimizers, by its row in the table of references."""
-    return Entrant(f"{REFERENCE}{name}", None, "optax")
+def of_reference(name: str, planted: bool = False) -> Entrant:
+    """One of optax's optimizers, by its row in the table of references.
+
+    Args:
+        name: of the row.
+        planted: whether it enters; as a baseline it does not.
+
+    >>> of_reference("adamw", planted=True).name
+    'optax:adamw (planted)'
+    """
+    return Entrant(f"{REFERENCE}{name}{PLANTED if planted else ''}", None, "optax")
 
 
 def of_folder(folder: Path) -> list[Entrant]:
@@ -116,23 +130,42 @@ def of_run(run: RunReader, config: EntrantsConfig) -> list[Entrant]:
     Raises:
         RunError: no program has trained to the end; the run holds primitives that are not known here.
     """
-    history = read_history(run)
-    history.best_id()  # says what is wrong with a run in which nothing trained
-    try:
+    with own_vocabulary(run, "can't enter", "run the funnel"):
+        history = read_history(run)
+        history.best_id()  # says what is wrong with a run in which nothing trained
         if config.pick == "progress":
             rows = run.take(progress_ids(history, config.count))
             picked = [(row, row.score) for row in rows]
         else:
             pool = [(found.row, found.score) for found in best(run, history, POOL * config.count)]
             picked = spread(pool, history, config)
-        name = run.path.resolve().name
-        return [
-            of_program(f"{name}:{row.id}", parse(row.text, f"{run.path}:{row.id}"), str(run.path), score)
-            for row, score in picked
-        ]
+        return [of_row(run, row, score) for row, score in picked]
+
+
+def of_row(run: RunReader, row: Row, score: float) -> Entrant:
+    """A program of a run, called FOLDER:ID.
+
+    Raises:
+        ProgramError: it is of another vocabulary; see `own_vocabulary`.
+    """
+    name = f"{run.path.resolve().name}:{row.id}"
+    return of_program(name, parse(row.text, f"{run.path}:{row.id}"), str(run.path), score)
+
+
+@contextmanager
+def own_vocabulary(run: RunReader, refusal: str, remedy: str) -> Iterator[None]:
+    """Say of a run whose programs can't be read that another evosearch made it.
+
+    Args:
+        run: whose programs are read.
+        refusal: what the run can't do, for the message.
+        remedy: what to do with the other evosearch, for the message.
+    """
+    try:
+        yield
     except ProgramError as error:
         raise RunError(
-            f"{run.path} can't enter, it was made with another vocabulary: {error}; run the funnel with the "
+            f"{run.path} {refusal}, it was made with another vocabulary: {error}; {remedy} with the "
             "evosearch that made it (its config.yaml says which)"
         ) from error
 
@@ -147,13 +180,13 @@ def progress_ids(history: History, count: int) -> list[int]:
     Returns:
         Rising ids; fewer than `count` where the best did not change from a point to the next.
     """
-    best_rows = _best_rows(history)
+    best_ids = best_rows(history)
     points = [round(len(history) * (k + 1) / count) for k in range(count)]
-    found = [int(best_rows[point - 1]) for point in points if point]
+    found = [int(best_ids[point - 1]) for point in points if point]
     return sorted({id_ for id_ in found if id_ >= 0})
 
 
-def _best_rows(history: History) -> Ints:
+def best_rows(history: History) -> Ints:
     """(programs,) the id of the best row so far; -1 before the first that trained."""
     better = history.score < np.concatenate([[np.inf], history.best_so_far[:-1]])
     ids = np.where(better, np.arange(len(history)), -1)
@@ -199,12 +232,17 @@ def distinct(entrants: Iterable[Entrant]) -> tuple[list[Entrant], list[tuple[str
         Who goes in; and for each who does not, its name and the name of the one that behaves the same.
 
     Raises:
-        StudyError: two that differ have one name; or there is nobody.
+        StudyError: two that differ have one name, or a program has that of a reference; or there is nobody.
     """
     seen: dict[bytes | str, str] = {}
     kept: dict[str, Entrant] = {}
     alike: list[tuple[str, str]] = []
     for entrant in entrants:
+        if entrant.statements is not None and entrant.name.startswith(REFERENCE):
+            raise StudyError(
+                f"the program {entrant.source} is named {entrant.name!r} as if it were optax's; rename it, "
+                "or name optax's optimizer itself"
+            )
         behaviour = entrant.name if entrant.statements is None else fingerprint(entrant.statements)
         if behaviour in seen:
             alike.append((entrant.name, seen[behaviour]))

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from contextlib import AbstractContextManager
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,7 +26,7 @@ from evosearch.config.surroundings import first_difference, surroundings
 from evosearch.config.yaml_file import dump_yaml, parse_yaml
 from evosearch.errors import ConfigError, StudyError
 from evosearch.evaluation import Plan, Tuned
-from evosearch.funnel.config import FunnelConfig
+from evosearch.funnel.config import REFERENCE, FunnelConfig
 from evosearch.funnel.entrants import Entrant, entrant_from
 from evosearch.funnel.plan import State
 from evosearch.funnel.result import Funnel, funnel_facts
@@ -47,6 +48,8 @@ from evosearch.study.trials import Trials, View
 from evosearch.workers import Pool
 
 SCHEMA = 1
+
+ENTRANTS = "entrants.json"
 
 MakePool = Callable[[Plan], AbstractContextManager[Pool]]
 
@@ -86,8 +89,10 @@ def run_funnel(
         StudyError: a stage that can't go on, such as one whose baseline fails.
         RunError: the folder can't be written, or another process is at work there.
     """
+    # Picked before the folder is made, so that a mistake leaves nothing behind.
+    picked = () if (folder / ENTRANTS).exists() else _picked(config, pick)
     with Ledger(folder) as ledger:
-        entrants = _begun(config, folder, tuple(sources), pick)
+        entrants = _begun(config, folder, tuple(sources), picked)
         stages: list[Staged] = []
         reported: tuple[Reported, ...] = ()
         for stage in config.stages:
@@ -116,18 +121,25 @@ def run_funnel(
     return found
 
 
-def _begun(
-    config: FunnelConfig, folder: Path, sources: tuple[str, ...], pick: Callable[[], Sequence[Entrant]]
-) -> tuple[Entrant, ...]:
-    """Who goes in: as picked before, or now."""
-    path = folder / "entrants.json"
-    absolute = [str(Path(source).resolve()) if Path(source).exists() else source for source in sources]
-    if path.exists():
-        _check_same(config, folder, absolute)
-        return _read_entrants(path)
+def _picked(config: FunnelConfig, pick: Callable[[], Sequence[Entrant]]) -> tuple[Entrant, ...]:
+    """Who goes in now; every stage's budget has to pay for as many as may come to it."""
     entrants = tuple(pick())
-    for stage in config.stages[:1]:
-        check_stage(stage, len(entrants))
+    people = len(entrants)
+    for stage in config.stages:
+        check_stage(stage, people)
+        people = min(people, stage.promote.most)
+    return entrants
+
+
+def _begun(
+    config: FunnelConfig, folder: Path, sources: tuple[str, ...], entrants: tuple[Entrant, ...]
+) -> tuple[Entrant, ...]:
+    """Who goes in: as picked before, or these."""
+    path = folder / ENTRANTS
+    if path.exists():
+        _check_same(config, folder, sources)
+        return _read_entrants(path)
+    absolute = [str(Path(source).resolve()) if Path(source).exists() else source for source in sources]
     kept = {**resolved(config), "sources": absolute, "made_with": _made_with(config)}
     write_atomically(folder / "config.yaml", dump_yaml(kept).encode())
     data = {"schema": SCHEMA, "entrants": [entrant.to_json() for entrant in entrants]}
@@ -135,15 +147,18 @@ def _begun(
     return entrants
 
 
-def _check_same(config: FunnelConfig, folder: Path, sources: list[str]) -> None:
-    source = folder / "config.yaml"
-    before = parse_yaml(read_text(source), str(source)).data
-    if not isinstance(before, dict):
-        raise ConfigError(f"{source} is damaged; start the funnel anew with another --out")
-    now = {**resolved(config), "sources": sources, "made_with": _made_with(config)}
+def _check_same(config: FunnelConfig, folder: Path, sources: tuple[str, ...]) -> None:
+    path = folder / "config.yaml"
+    before = parse_yaml(read_text(path), str(path)).data
+    if not isinstance(before, dict) or not isinstance(before.get("sources"), list):
+        raise ConfigError(f"{path} is damaged; start the funnel anew with another --out")
+    known = set(before["sources"])
+    # Entrants are kept here, so that their sources may be gone by now.
+    same = [source if source in known else str(Path(source).resolve()) for source in sources]
+    now = {**resolved(config), "sources": same, "made_with": _made_with(config)}
     free = ("workers",)
     found = first_difference(
-        {k: v for k, v in before.items() if k not in free}, {k: v for k, v in now.items() if k not in free}
+        *(_by_place({k: v for k, v in data.items() if k not in free}) for data in (before, now))
     )
     if found is None:
         return
@@ -152,6 +167,13 @@ def _check_same(config: FunnelConfig, folder: Path, sources: list[str]) -> None:
         f"{folder} holds another funnel: {key} was {was!r} and is {is_!r} now; go on with the same values, "
         "or choose another --out"
     )
+
+
+def _by_place(data: Any) -> Any:
+    """The same with lists as mappings, so that a difference is told where it is."""
+    if isinstance(data, list):
+        return {index: _by_place(value) for index, value in enumerate(data)}
+    return {key: _by_place(value) for key, value in data.items()} if isinstance(data, dict) else data
 
 
 def _read_entrants(path: Path) -> tuple[Entrant, ...]:
@@ -184,7 +206,9 @@ def _made_with(config: FunnelConfig) -> dict[str, Any]:
 def _row(noted: Noted) -> TrainingRow:
     candidate, measured = noted.candidate, noted.measured
     text, values = (
-        (noted.name, candidate.values) if isinstance(candidate, Tuned) else (program_text(candidate), ())
+        (f"{REFERENCE}{candidate.name}", candidate.values)
+        if isinstance(candidate, Tuned)
+        else (program_text(candidate), ())
     )
     return TrainingRow(
         noted.stage,
@@ -198,7 +222,7 @@ def _row(noted: Noted) -> TrainingRow:
         measured.status.name,
         measured.metric,
         measured.steps,
-        measured.seconds,
+        round(measured.seconds, 6),  # as the ledger keeps them: equal when the funnel goes on
         measured.curve,
     )
 
@@ -208,9 +232,11 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 def _write_survivors(folder: Path, staged: Staged) -> None:
     make_folder(folder)
+    taken: set[str] = set()
     for entrant in staged.survivors:
         if entrant.statements is not None:
-            name = _UNSAFE.sub("-", entrant.name).strip(".-")[:100] or "program"
+            name = _file_name(entrant.name, taken)
+            taken.add(name)
             settings = [
                 f"# On {label}: "
                 + ", ".join(f"{k} {v:.4g}" for k, v in staged.optima[entrant.name, task].values.items())
@@ -223,6 +249,17 @@ def _write_survivors(folder: Path, staged: Staged) -> None:
                 *settings,
             ]
             write_atomically(folder / f"{name}.py", ("\n".join(head) + "\n" + entrant.text).encode())
+
+
+def _file_name(name: str, taken: Set[str]) -> str:
+    """A name that any file system takes, with a number where two would be alike.
+
+    >>> _file_name("runs/a:12", {"runs-a-12"})
+    'runs-a-12-2'
+    """
+    plain = _UNSAFE.sub("-", name).strip(".-")[:100] or "program"
+    numbered = (f"{plain}-{number}" for number in count(2))
+    return next(found for found in chain([plain], numbered) if found not in taken)
 
 
 def _plain(text: str) -> str:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from evosearch.errors import RunError
 from evosearch.records.files import write_atomically
-from evosearch.records.parts import undamaged
 
 
 class TrainingRow(NamedTuple):
@@ -88,11 +88,16 @@ def read_trainings(path: Path) -> list[TrainingRow]:
     """The rows of a file.
 
     Raises:
-        RunError: it is damaged.
+        RunError: it is damaged, or not there.
     """
-    with undamaged(path):
-        table = pq.read_table(path, schema=TRAININGS, page_checksum_verification=True)
-        rows = table.to_pylist()
-    return [
-        TrainingRow(**{**row, "values": tuple(row["values"]), "curve": tuple(row["curve"])}) for row in rows
-    ]
+    try:
+        rows = pq.read_table(path, schema=TRAININGS, page_checksum_verification=True).to_pylist()
+        return [
+            TrainingRow(**{**row, "values": tuple(row["values"]), "curve": tuple(row["curve"])})
+            for row in rows
+        ]
+    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise RunError(
+            f"{path} can't be read ({' '.join(str(error).split())[:300]}): restore it from a copy, or give "
+            "the funnel's command again, which writes it from the ledger"
+        ) from error

@@ -1,36 +1,65 @@
-"""`docs/yaml.md`, written from the schema: `python -m evosearch.search.yaml_reference > docs/yaml.md`."""
+"""Pages about YAML, from the schema: `python -m evosearch.cli.yaml_reference search > docs/yaml.md`."""
 
 from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from evosearch.funnel.config import FunnelConfig
 from evosearch.search.config import Config
 
-HEAD = """\
-# Every key of a search's YAML
+COMMAND = "python -m evosearch.cli.yaml_reference"
 
-Written from the schema by `python -m evosearch.search.yaml_reference`. Unknown keys are errors that name
-the nearest known one. `--set a.b.0.c=value` changes any of them on the command line. In `tasks`, every
+HEAD = """\
+# Every key of a {name}'s YAML
+
+Written from the schema by `{command} {name} > docs/{file}`. Unknown keys are errors that
+name the nearest known one. `--set a.b.0.c=value` changes any of them on the command line. In `tasks`, every
 further key is a knob of the task; `evosearch tasks` lists the knobs.
 
 | key | default | what it is |
 |---|---|---|
 """
 
-_EXAMPLE = "configs/quickstart.yaml"
+
+@dataclass(frozen=True)
+class Page:
+    """One page of the reference.
+
+    Attributes:
+        file: in docs/.
+        model: the schema.
+        example: a file to look at.
+    """
+
+    file: str
+    model: type[BaseModel]
+    example: str
 
 
-def yaml_reference() -> str:
-    """The page as Markdown text."""
-    rows = [f"| `{key}` | {default} | {text} |" for key, default, text in _rows(Config, "")]
-    return HEAD + "\n".join(rows) + f"\n\nAn example is [{_EXAMPLE}](../{_EXAMPLE}).\n"
+PAGES: Mapping[str, Page] = {
+    "search": Page("yaml.md", Config, "configs/quickstart.yaml"),
+    "funnel": Page("funnel_yaml.md", FunnelConfig, "configs/funnel.yaml"),
+}
+
+
+def yaml_reference(name: str) -> str:
+    """A page as Markdown text.
+
+    Args:
+        name: a key of `PAGES`.
+    """
+    page = PAGES[name]
+    rows = [f"| `{key}` | {default} | {text} |" for key, default, text in _rows(page.model, "")]
+    head = HEAD.format(name=name, command=COMMAND, file=page.file)
+    return head + "\n".join(rows) + f"\n\nAn example is [{page.example}](../{page.example}).\n"
 
 
 def _rows(model: type[BaseModel], path: str) -> Iterator[tuple[str, str, str]]:
@@ -76,4 +105,4 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(yaml_reference())
+    sys.stdout.write(yaml_reference(sys.argv[1]))
