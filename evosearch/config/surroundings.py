@@ -31,6 +31,8 @@ def first_difference(old: Any, new: Any, path: str = "") -> tuple[str, Any, Any]
 
     >>> first_difference({"a": {"b": 1}}, {"a": {"b": 2}})
     ('a.b', 1, 2)
+    >>> first_difference({"a": [1, 2]}, {"a": [1, 3]})
+    ('a.1', 2, 3)
     """
     if isinstance(old, dict) and isinstance(new, dict):
         for key in [*old, *[k for k in new if k not in old]]:
@@ -38,4 +40,6 @@ def first_difference(old: Any, new: Any, path: str = "") -> tuple[str, Any, Any]
             if found:
                 return found
         return None
+    if isinstance(old, list) and isinstance(new, list):
+        return first_difference(dict(enumerate(old)), dict(enumerate(new)), path)
     return None if old == new else (path, old, new)

@@ -161,11 +161,14 @@ def make_funnel(document: Document, source: str) -> FunnelConfig:
     for index, stage in enumerate(config.stages):
         check_data(stage.tasks, document, ("stages", index, "tasks"), source)
     for name in config.entrants.planted:
-        if name.startswith(REFERENCE) and name.removeprefix(REFERENCE) in REFERENCES:
+        at = where(document, ("entrants", "planted"), source)
+        reference = name.removeprefix(REFERENCE)
+        if reference in REFERENCES and reference != name:
             continue
+        if reference != name and not Path(name).exists():
+            raise ConfigError(f"{at}: unknown reference {reference!r}{nearest(reference, REFERENCES)}")
         try:
             find_program(name)
         except ProgramError as error:
-            at = where(document, ("entrants", "planted"), source)
-            raise ConfigError(f"{at}: {error}") from None
+            raise ConfigError(f"{at}: {error}; optax's optimizers are named {REFERENCE}NAME") from None
     return config

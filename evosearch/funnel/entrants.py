@@ -171,19 +171,28 @@ def own_vocabulary(run: RunReader, refusal: str, remedy: str) -> Iterator[None]:
 
 
 def progress_ids(history: History, count: int) -> list[int]:
-    """The best program so far at each of so many evenly spaced points of a run's progress; no id twice.
+    """The best program so far at evenly spaced points of a run's progress, rising, no id twice.
+
+    Fewer than `count` where the best did not change from a point to the next, or was the warm start.
+    """
+    return sorted({id_ for id_ in course_ids(history, count) if id_ is not None})
+
+
+def course_ids(history: History, count: int) -> list[int | None]:
+    """The best program so far at each of so many evenly spaced points; None while that is the warm start.
 
     Args:
         history: of the run.
         count: how many points, the end of the run the last.
-
-    Returns:
-        Rising ids; fewer than `count` where the best did not change from a point to the next.
     """
-    best_ids = best_rows(history)
-    points = [round(len(history) * (k + 1) / count) for k in range(count)]
-    found = [int(best_ids[point - 1]) for point in points if point]
-    return sorted({id_ for id_ in found if id_ >= 0})
+    ids, best = best_rows(history), history.best_so_far
+    found: list[int | None] = []
+    for k in range(1, count + 1):
+        last = round(len(history) * k / count) - 1
+        # A run that does not tell the warm start's score has NaN for it, and nothing is at least NaN.
+        warm = last < 0 or ids[last] < 0 or bool(best[last] >= history.warm_score)
+        found.append(None if warm else int(ids[last]))
+    return found
 
 
 def best_rows(history: History) -> Ints:

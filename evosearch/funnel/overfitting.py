@@ -25,9 +25,9 @@ from evosearch.evaluation import Plan, TaskPlan
 from evosearch.evaluation.encode import Capacity
 from evosearch.evaluation.settings import EXTRA_STATEMENTS
 from evosearch.funnel.differences import differences
-from evosearch.funnel.entrants import Entrant, best_rows, of_program, of_row, own_vocabulary
+from evosearch.funnel.entrants import Entrant, course_ids, of_program, of_row, own_vocabulary
 from evosearch.funnel.stage import REPORT, TUNING, stage_seed
-from evosearch.inspection import History, read_history
+from evosearch.inspection import read_history
 from evosearch.language.fingerprint import fingerprint
 from evosearch.records import RunReader
 from evosearch.study.statistics import Interval, Paired, mean_of, paired
@@ -136,23 +136,6 @@ def course_of(run: RunReader, count: int) -> Course:
         for k, id_ in enumerate([None, *ids])
     ]
     return Course(str(run.path), tuple(points))
-
-
-def course_ids(history: History, count: int) -> list[int | None]:
-    """The best program so far at each of so many evenly spaced points; None while that is the warm start.
-
-    Args:
-        history: of the run.
-        count: how many points, the end of the run the last.
-    """
-    ids, best = best_rows(history), history.best_so_far
-    found: list[int | None] = []
-    for k in range(1, count + 1):
-        last = round(len(history) * k / count) - 1
-        # A run that does not tell the warm start's score has NaN for it, and nothing is at least NaN.
-        warm = last < 0 or ids[last] < 0 or bool(best[last] >= history.warm_score)
-        found.append(None if warm else int(ids[last]))
-    return found
 
 
 # ---------------------------------------------------------------- the trainings

@@ -157,9 +157,8 @@ def _check_same(config: FunnelConfig, folder: Path, sources: tuple[str, ...]) ->
     same = [source if source in known else str(Path(source).resolve()) for source in sources]
     now = {**resolved(config), "sources": same, "made_with": _made_with(config)}
     free = ("workers",)
-    found = first_difference(
-        *(_by_place({k: v for k, v in data.items() if k not in free}) for data in (before, now))
-    )
+    old, new = ({k: v for k, v in data.items() if k not in free} for data in (before, now))
+    found = first_difference(old, new)
     if found is None:
         return
     key, was, is_ = found
@@ -167,13 +166,6 @@ def _check_same(config: FunnelConfig, folder: Path, sources: tuple[str, ...]) ->
         f"{folder} holds another funnel: {key} was {was!r} and is {is_!r} now; go on with the same values, "
         "or choose another --out"
     )
-
-
-def _by_place(data: Any) -> Any:
-    """The same with lists as mappings, so that a difference is told where it is."""
-    if isinstance(data, list):
-        return {index: _by_place(value) for index, value in enumerate(data)}
-    return {key: _by_place(value) for key, value in data.items()} if isinstance(data, dict) else data
 
 
 def _read_entrants(path: Path) -> tuple[Entrant, ...]:

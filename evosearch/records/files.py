@@ -42,7 +42,7 @@ def writable(path: Path) -> Iterator[None]:
             reason, todo = str(error.strerror or error), "mend that"
         raise RunError(
             f"can't write {path}: {reason}. Nothing that was synced before is lost: "
-            f"{todo}, then go on with --resume"
+            f"{todo}, then go on (a search with --resume, a study or a funnel with the same command)"
         ) from error
 
 
