@@ -23,15 +23,16 @@ from evosearch.cli.console import (
 from evosearch.cli.find import find_program
 from evosearch.cli.study_plots import draw_batches, draw_comparison, draw_sweeps
 from evosearch.cli.study_view import (
+    check_plot,
     check_references,
     checked_plan,
     make_study_view,
     parse_knobs,
     study_pool,
     task_errors,
+    task_facts,
 )
 from evosearch.errors import ConfigError, ProgramError, StudyError
-from evosearch.evaluation import TaskPlan
 from evosearch.evaluation.cost import seconds_per_step, shapes_of, state_bytes
 from evosearch.evaluation.references import REFERENCES
 from evosearch.json_text import json_text
@@ -144,12 +145,7 @@ def _check(comparison: Comparison, plot: str | None) -> None:
     with task_errors():
         for plan in comparison.plan.tasks:
             plan.build()
-    if plot is not None:
-        place = Path(plot)
-        if place.suffix.lower() != ".png":
-            raise ConfigError(f"--plot {plot}: expected the name of a .png file")
-        if not place.absolute().parent.is_dir():
-            raise ConfigError(f"--plot {plot}: there is no folder {place.parent}")
+    check_plot(plot)
 
 
 # ---------------------------------------------------------------- running
@@ -228,7 +224,7 @@ def _result(
     """All of it as plain data."""
     task = comparison.task.build()
     return {
-        "task": _task_facts(comparison.task),
+        "task": task_facts(comparison.task),
         "metric": task.metric,
         "baseline": rows[0].name,
         "settings": comparison.effort.settings if comparison.effort else 0,
@@ -249,17 +245,6 @@ def _result(
         "pictures": list(pictures),
         "versions": versions(),
         "machine": processor(),
-    }
-
-
-def _task_facts(plan: TaskPlan) -> dict[str, Any]:
-    task = plan.build()
-    return {
-        "name": plan.name,
-        "knobs": dict(plan.knobs),
-        "steps": task.steps,
-        "batch_size": task.batch_size,
-        "data": task.data().fingerprint,
     }
 
 

@@ -11,9 +11,16 @@ from rich.text import Text
 
 from evosearch.cli.console import make_console, make_table, number, print_error, print_json, printable
 from evosearch.cli.overfitting_plots import draw_overfitting
-from evosearch.cli.study_view import checked_plan, make_study_view, parse_knobs, study_pool, task_errors
-from evosearch.errors import ConfigError, RunError, StudyError
-from evosearch.evaluation import TaskPlan
+from evosearch.cli.study_view import (
+    check_plot,
+    checked_plan,
+    make_study_view,
+    parse_knobs,
+    study_pool,
+    task_errors,
+    task_facts,
+)
+from evosearch.errors import RunError, StudyError
 from evosearch.funnel.overfitting import (
     Bin,
     Course,
@@ -119,17 +126,6 @@ def find_courses(names: Sequence[str], points: int) -> list[Course]:
     return courses
 
 
-def check_plot(plot: str | None) -> None:
-    """A mistake that would show only after hours."""
-    if plot is None:
-        return
-    place = Path(plot)
-    if place.suffix.lower() != ".png":
-        raise ConfigError(f"--plot {plot}: expected the name of a .png file")
-    if not place.absolute().parent.is_dir():
-        raise ConfigError(f"--plot {plot}: there is no folder {place.parent}")
-
-
 # ---------------------------------------------------------------- what is told
 
 
@@ -138,7 +134,7 @@ def result_of(study: Study, found: Sequence[Overfitted], pictures: Sequence[str]
     task = study.task.build()
     return {
         "schema": SCHEMA,
-        "task": _task_facts(study.task),
+        "task": task_facts(study.task),
         "metric": task.metric,
         "seeds": study.seeds,
         "settings": study.settings,
@@ -150,17 +146,6 @@ def result_of(study: Study, found: Sequence[Overfitted], pictures: Sequence[str]
         "pictures": list(pictures),
         "versions": versions(),
         "machine": processor(),
-    }
-
-
-def _task_facts(plan: TaskPlan) -> dict[str, Any]:
-    task = plan.build()
-    return {
-        "name": plan.name,
-        "knobs": dict(plan.knobs),
-        "steps": task.steps,
-        "batch_size": task.batch_size,
-        "data": task.data().fingerprint,
     }
 
 

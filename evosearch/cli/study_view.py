@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -156,6 +157,29 @@ def checked_plan(name: str, knobs: tuple[tuple[str, Any], ...]) -> TaskPlan:
     with task_errors():
         plan.build().data()
     return plan
+
+
+def check_plot(plot: str | None) -> None:
+    """A mistake that would show only after hours."""
+    if plot is None:
+        return
+    place = Path(plot)
+    if place.suffix.lower() != ".png":
+        raise ConfigError(f"--plot {plot}: expected the name of a .png file")
+    if not place.absolute().parent.is_dir():
+        raise ConfigError(f"--plot {plot}: there is no folder {place.parent}")
+
+
+def task_facts(plan: TaskPlan) -> dict[str, Any]:
+    """What a result says of its task, as plain data."""
+    task = plan.build()
+    return {
+        "name": plan.name,
+        "knobs": dict(plan.knobs),
+        "steps": task.steps,
+        "batch_size": task.batch_size,
+        "data": task.data().fingerprint,
+    }
 
 
 @contextmanager
