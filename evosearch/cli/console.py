@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -46,12 +46,20 @@ def print_json(data: Any) -> None:
 
 
 def make_table(
-    title: str, columns: Sequence[str], rows: Iterable[Iterable[RenderableType]], left: int = 1
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Iterable[RenderableType]],
+    left: int = 1,
+    unbroken: int = 0,
 ) -> RenderableType:
-    """A title and a table whose first `left` columns are texts; its others are numbers, set to the right."""
+    """A title and a table whose first `left` columns are texts; its others are numbers, set to the right.
+
+    The first `unbroken` columns keep their texts on one line, where others are folded to the width.
+    """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for place, name in enumerate(columns):
-        table.add_column(name, justify="left" if place < left else "right", overflow="fold")
+        side: Literal["left", "right"] = "left" if place < left else "right"
+        table.add_column(name, justify=side, overflow="fold", no_wrap=place < unbroken)
     for row in rows:
         table.add_row(*row)
     return Group(Text(title, "bold"), table)  # a title of the table's own is wrapped to the table's width

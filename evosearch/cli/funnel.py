@@ -22,13 +22,15 @@ from evosearch.funnel.plan import State
 from evosearch.funnel.result import Funnel, funnel_facts
 from evosearch.funnel.run import ENTRANTS, run_funnel
 from evosearch.funnel.stage import Staged
-from evosearch.funnel.verdict import TOO_WIDE, Decision, Difference, Verdict
+from evosearch.funnel.verdict import TOO_WIDE, Decision, Difference
 from evosearch.records import RunReader
 from evosearch.records.files import make_folder
 from evosearch.study.trials import Progress
 from evosearch.workers import InProcessPool, Pool
 
 FAILED = 1
+LARGE = 100
+"""Percents from here on are told without decimals."""
 ROWS = 25
 """Of a stage's table; the others are counted below it and are in `result.json`."""
 
@@ -175,26 +177,14 @@ def show(console: Console, funnel: Funnel) -> None:
         console.print(line, markup=False, soft_wrap=True)
 
 
-def ranked(staged: Staged) -> list[Verdict]:
-    """A stage's verdicts, who went on first, then by difference."""
-    order = {entrant.name: place for place, entrant in enumerate(staged.survivors)}
-
-    def place(verdict: Verdict) -> tuple[float, float, float]:
-        hardest = verdict.hardest
-        rank = verdict.rank if verdict.rank is not None else 0.0
-        return order.get(verdict.name, len(order)), rank, hardest.mean if hardest else 0.0
-
-    return sorted(staged.verdicts, key=place)
-
-
 def stage_table(staged: Staged) -> RenderableType:
     """Who, score, baseline, difference with interval, promoted or why not."""
     cells: list[list[RenderableType]] = []
     for baseline in staged.baselines:
         name, none = Text(baseline.name, "bold"), ["" for _ in staged.baselines]
         cells.append([name, str(staged.seeds[baseline.name]), *_scores(staged, baseline.name), *none, ""])
-    for verdict in ranked(staged)[:ROWS]:
-        versus = {difference.baseline: difference for difference in verdict.differences}
+    for verdict in staged.ranked[:ROWS]:
+        versus = {difference.baseline: difference for difference in staged.differences[verdict.name]}
         cells.append(
             [
                 Text(printable(verdict.name), "bold green" if verdict.promoted else ""),
@@ -204,9 +194,20 @@ def stage_table(staged: Staged) -> RenderableType:
                 Text(_word(verdict.decision), "green" if verdict.promoted else "dim"),
             ]
         )
-    columns = ["", "seeds", *staged.tasks, *(f"to {b.name}, %" for b in staged.baselines), "decision"]
-    title = f"Stage {staged.name}: {', '.join(dict.fromkeys(staged.metrics))}; lower is better"
-    return make_table(title, columns, cells)
+    columns = [
+        "",
+        "seeds",
+        *staged.tasks,
+        *(f"to {b.name.removeprefix(REFERENCE)}, %" for b in staged.baselines),
+        "decision",
+    ]
+    tested = any(verdict.differences for verdict in staged.verdicts)
+    sure = "intervals for all programs and looks together" if tested else "95 % intervals, each alone"
+    return make_table(f"Stage {staged.name}: lower is better; {sure}", columns, cells, unbroken=1)
+
+
+def _against(staged: Staged) -> list[str]:
+    return [f"to {baseline.name.removeprefix(REFERENCE)}, %" for baseline in staged.baselines]
 
 
 def _word(decision: Decision) -> str:
@@ -221,20 +222,22 @@ def difference_text(difference: Difference | None) -> str:
     """A difference in percent with its interval; infinite bounds are left open.
 
     >>> difference_text(Difference("adamw", -0.012, -0.021, -0.004))
-    '-1.20 [-2.10, -0.40]'
+    '-1.2 [-2.1, -0.4]'
     """
     if difference is None:
         return ""
     if difference.high - difference.low > TOO_WIDE:
-        return f"{100 * difference.mean:+.2f} (too wide)"
-    low, high = 100 * difference.low, 100 * difference.high
-    return f"{100 * difference.mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+        return f"{100 * difference.mean:+.0f} (too wide)"
+    mean, low, high = (100 * share for share in (difference.mean, difference.low, difference.high))
+    digits = 1 if max(abs(low), abs(high)) < LARGE else 0
+    return f"{mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
 
 
 def stage_lines(staged: Staged) -> list[str]:
     """What else there is to say of a stage."""
     decided = Counter(verdict.decision for verdict in staged.verdicts)
-    lines = [f"{len(staged.survivors)} of {len(staged.entrants)} go on."]
+    lines = [f"{task}: {metric}" for task, metric in zip(staged.tasks, staged.metrics, strict=True)]
+    lines.append(f"{len(staged.survivors)} of {len(staged.entrants)} go on.")
     for decision, count in decided.most_common():
         meaning = "" if decision.value == _word(decision) else f" ({decision.value})"
         lines.append(f"  {count} {_word(decision)}{meaning}")
@@ -261,7 +264,7 @@ def report_table(funnel: Funnel) -> RenderableType:
                 *(_versus(row.name, b.name, row.differences) for b in staged.baselines),
             ]
         )
-    columns = ["", *staged.tasks, *(f"to {b.name}, %" for b in staged.baselines)]
+    columns = ["", *staged.tasks, *_against(staged)]
     return make_table(
         f"Report: fresh seeds and data that no stage has seen; {staged.name}, 95 % intervals, each alone",
         columns,

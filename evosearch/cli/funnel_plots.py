@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ NAMED = 7
 
 def draw_stage(path: Path, staged: Staged) -> None:
     """Differences from the hardest baseline on the left, learning curves on each task on the right."""
-    shown = sorted(staged.verdicts, key=lambda v: d.mean if (d := _hardest(v)) else v.rank or 0.0)[:SHOWN]
+    shown = staged.ranked[:SHOWN]
     height = max(4.2, 1.6 + 0.24 * len(shown))
     panels = 1 + len(staged.tasks)
     with figure(path, 1, panels, (5.2 + 4.2 * len(staged.tasks), height)) as ((forest, *curves),):
@@ -33,40 +34,31 @@ def draw_stage(path: Path, staged: Staged) -> None:
             _curves(axis, staged, task, shown)
 
 
-def _forest(axis: Any, staged: Staged, shown: list[Verdict]) -> None:
-    edge = 0.0
+def _forest(axis: Any, staged: Staged, shown: Sequence[Verdict]) -> None:
+    means = [hardest.mean for verdict in shown if (hardest := _hardest(staged, verdict))]
+    edge = 100 * min(WIDEST, max([0.01, *(abs(mean) for mean in means)]))
     for place, verdict in enumerate(shown):
-        hardest = _hardest(verdict)
-        colour = COLOURS[2] if verdict.promoted else "0.55"
-        if hardest is None:
-            axis.plot(verdict.rank or 0.0, place, "o", color=colour, ms=4)
-            continue
-        low, high, mean = (float(np.clip(100 * x, -100 * WIDEST, 100 * WIDEST)) for x in _bounds(hardest))
-        axis.plot([low, high], [place, place], color=colour, lw=1.6, solid_capstyle="butt")
-        axis.plot(mean, place, "o", color=colour, ms=4)
-        edge = max(edge, abs(mean), min(abs(low), abs(high)))
-    ranks = any(verdict.hardest is None for verdict in shown)
-    if not ranks:
-        axis.axvline(0, color="0.2", lw=1)
-        axis.set_xlim(-1.6 * edge - 1, 1.6 * edge + 1)
+        hardest = _hardest(staged, verdict)
+        if hardest is not None:
+            colour = COLOURS[2] if verdict.promoted else "0.55"
+            low, mean, high = 100 * hardest.low, 100 * hardest.mean, 100 * hardest.high
+            axis.plot([low, high], [place, place], color=colour, lw=1.6, solid_capstyle="butt")
+            axis.plot(min(mean, 1.4 * edge), place, "o" if mean < edge else ">", color=colour, ms=4)
+    axis.axvline(0, color="0.2", lw=1)
+    axis.set_xlim(-1.5 * edge, 1.5 * edge)
     axis.set_yticks(range(len(shown)), [short(verdict.name) for verdict in shown], fontsize=7)
     axis.set_ylim(len(shown) - 0.5, -0.5)
-    hardest_of = "mean rank" if ranks else "% of the metric of the baseline that is hardest to beat"
-    axis.set_xlabel(hardest_of)
-    axis.set_title(f"Stage {staged.name}: who goes on (green), with what confidence", fontsize=10)
+    axis.set_xlabel("difference from the baseline that is hardest to beat, % of its metric")
+    axis.set_title(f"Stage {staged.name}: who goes on (green)", fontsize=10)
     tidy(axis)
 
 
-def _hardest(verdict: Verdict) -> Difference | None:
+def _hardest(staged: Staged, verdict: Verdict) -> Difference | None:
     """From the baseline that it does worst against."""
-    return max(verdict.differences, key=lambda d: d.mean, default=None)
+    return max(staged.differences[verdict.name], key=lambda d: d.mean, default=None)
 
 
-def _bounds(difference: Any) -> tuple[float, float, float]:
-    return difference.low, difference.high, difference.mean
-
-
-def _curves(axis: Any, staged: Staged, task: int, shown: list[Verdict]) -> None:
+def _curves(axis: Any, staged: Staged, task: int, shown: Sequence[Verdict]) -> None:
     named = [v.name for v in shown if v.promoted][:NAMED]
     others = [v.name for v in shown if v.name not in named]
     for name in others:

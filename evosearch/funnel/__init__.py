@@ -6,9 +6,10 @@ at a look), `verdict` (what people read), `plan` (a stage and its state), `looks
 `allocation` (which seeds are wanted next), `truths` and `simulation` (error rates, power and cost where the
 truth is known).
 
-So far all is pure logic. What trains: `config` (the YAML), `entrants` (who goes in), `stage` (tuning,
-contest and report of one stage), `run` (all stages, in a folder), `result` (what they found, as plain data);
-and beside them `overfitting` (the best program so far along searches, on a larger task).
+So far all is pure logic. What trains: `config` (the YAML), `entrants` (who goes in), `contest` (tuning, and
+the trainings that are compared), `stage` (one stage from its first look to its report), `run` (all stages, in
+a folder), `result` (what they found, as plain data); and beside them `overfitting` (the best program so far
+along searches, on a larger task).
 
 No score of a search comes in: a stage knows the scores that it asked for, no others.
 """

@@ -37,6 +37,11 @@ class TuningConfig(Section):
     settings: Count = Field(24, description="Settings of each; 1 leaves programs as they are.")
     finalists: Count = Field(3, description="Settings that get further seeds.")
     more: Count = Field(2, description="Those further seeds.")
+    anew: Literal["auto", "stage", "seed"] = Field(
+        "auto",
+        description="Tune once for the stage, or anew for each seed of the contest, so that the luck of "
+        "tuning counts as noise; auto: for each seed where the rule is `better`.",
+    )
 
     def effort(self) -> Effort:
         """For the tuner."""
@@ -84,6 +89,17 @@ class StageConfig(Section):
         "auto", description="Programs as data, or one compilation for each; auto: where a training repays it."
     )
     budget: Count | None = Field(None, description="Trainings at most; by default no limit.")
+
+    @property
+    def tuned_anew(self) -> bool:
+        """Whether each seed of the contest has a tuning of its own."""
+        anew = self.tuning.anew
+        return self.promote.rule == "better" if anew == "auto" else anew == "seed"
+
+    @property
+    def trainings_for_a_seed(self) -> int:
+        """Of a name on a task, its tuning included where it has one of its own."""
+        return 1 + (self.tuning.effort().trainings if self.tuned_anew else 0)
 
     @field_validator("baselines")
     @classmethod

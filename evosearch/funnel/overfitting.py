@@ -24,9 +24,9 @@ from evosearch.errors import RunError, StudyError
 from evosearch.evaluation import Plan, TaskPlan
 from evosearch.evaluation.encode import Capacity
 from evosearch.evaluation.settings import EXTRA_STATEMENTS
+from evosearch.funnel.contest import REPORT, TUNING, stage_seed
 from evosearch.funnel.differences import differences
 from evosearch.funnel.entrants import Entrant, course_ids, of_program, of_row, own_vocabulary
-from evosearch.funnel.stage import REPORT, TUNING, stage_seed
 from evosearch.inspection import read_history
 from evosearch.language.fingerprint import fingerprint
 from evosearch.records import RunReader

@@ -54,7 +54,7 @@ def _stage(staged: Staged) -> dict[str, Any]:
                 **_person(staged, entrant.name),
                 "source": entrant.source,
                 "search_score": entrant.score,
-                **_verdict(by_name[entrant.name]),
+                **_verdict(staged, by_name[entrant.name]),
                 "text": entrant.text,
             }
             for entrant in staged.entrants
@@ -64,24 +64,24 @@ def _stage(staged: Staged) -> dict[str, Any]:
 
 
 def _person(staged: Staged, name: str) -> dict[str, Any]:
-    optima = [staged.optima[name, task] for task in range(len(staged.tasks))]
+    optima = [staged.settings(name, task) for task in range(len(staged.tasks))]
     return {
         "name": name,
         "seeds": staged.seeds[name],
         "means": [_mean(mean) for mean in staged.means[name]],
-        "settings": [dict(optimum.values) for optimum in optima],
-        "at_the_edge": [list(optimum.edge) for optimum in optima],
+        "settings": [[dict(optimum.values) for optimum in of_task] for of_task in optima],
+        "at_the_edge": [[list(optimum.edge) for optimum in of_task] for of_task in optima],
         "curves": [list(curve) for curve in staged.curves[name]],
     }
 
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
+def _verdict(staged: Staged, verdict: Verdict) -> dict[str, Any]:
     return {
         "decision": verdict.decision.name.lower(),
         "promoted": verdict.promoted,
         "reason": verdict.reason,
         "failures": verdict.failures,
-        "differences": [asdict(difference) for difference in verdict.differences],
+        "differences": [asdict(difference) for difference in staged.differences[verdict.name]],
         "rank": verdict.rank,
     }
 

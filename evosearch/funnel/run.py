@@ -27,11 +27,11 @@ from evosearch.config.yaml_file import dump_yaml, parse_yaml
 from evosearch.errors import ConfigError, StudyError
 from evosearch.evaluation import Plan, Tuned
 from evosearch.funnel.config import REFERENCE, FunnelConfig
+from evosearch.funnel.contest import Noted
 from evosearch.funnel.entrants import Entrant, entrant_from
 from evosearch.funnel.plan import State
 from evosearch.funnel.result import Funnel, funnel_facts
 from evosearch.funnel.stage import (
-    Noted,
     Reported,
     Staged,
     check_stage,
@@ -45,6 +45,7 @@ from evosearch.records.files import make_folder, read_text, write_atomically
 from evosearch.records.trainings import TrainingRow, write_trainings
 from evosearch.study.ledger import Ledger
 from evosearch.study.trials import Trials, View
+from evosearch.study.tuning import Optimum
 from evosearch.workers import Pool
 
 SCHEMA = 1
@@ -108,7 +109,7 @@ def run_funnel(
                     staged = run_stage(stage, config.seed, entrants, trials, note, looked)
                     stages.append(staged)
                     if stage is config.stages[-1]:
-                        reported = report_stage(staged, config.report, config.seed, trials, note)
+                        reported = report_stage(stage, staged, config.report, config.seed, trials, note)
             finally:
                 make_folder(folder / "trainings")
                 write_trainings(folder / "trainings" / f"{stage.name}.parquet", rows)
@@ -230,9 +231,7 @@ def _write_survivors(folder: Path, staged: Staged) -> None:
             name = _file_name(entrant.name, taken)
             taken.add(name)
             settings = [
-                f"# On {label}: "
-                + ", ".join(f"{k} {v:.4g}" for k, v in staged.optima[entrant.name, task].values.items())
-                + "."
+                f"# On {label}: {_best_setting(staged.settings(entrant.name, task))}."
                 for task, label in enumerate(staged.tasks)
             ]
             verdict = next(v for v in staged.verdicts if v.name == entrant.name)
@@ -241,6 +240,13 @@ def _write_survivors(folder: Path, staged: Staged) -> None:
                 *settings,
             ]
             write_atomically(folder / f"{name}.py", ("\n".join(head) + "\n" + entrant.text).encode())
+
+
+def _best_setting(tunings: Sequence[Optimum]) -> str:
+    """The setting whose scores in tuning were best, in words."""
+    best = min(tunings, key=lambda optimum: optimum.mean)
+    many = f", the best of {len(tunings)} tunings" if len(tunings) > 1 else ""
+    return ", ".join(f"{name} {value:.4g}" for name, value in best.values.items()) + many
 
 
 def _file_name(name: str, taken: Set[str]) -> str:

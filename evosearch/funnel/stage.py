@@ -1,4 +1,4 @@
-"""One stage as trainings: everybody is tuned on each task alike, then seeds go where the decision is open.
+"""One stage: everybody is tuned on each task alike, and seeds go where the decision is open.
 
 Three things keep a stage apart from all that was before it: seeds that follow from the funnel's seed and the
 stage's name, tuning on the search split with seeds of its own, and decisions on the selection split.
@@ -7,7 +7,6 @@ stage's name, tuning on the search split with seeds of its own, and decisions on
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,49 +20,18 @@ from evosearch.evaluation.encode import Capacity
 from evosearch.evaluation.settings import EXTRA_STATEMENTS
 from evosearch.funnel.allocation import begin, finished, told, verdicts, wanted
 from evosearch.funnel.config import ReportConfig, StageConfig
+from evosearch.funnel.contest import REPORT, Note, Noted, Optima, Place, contested, tuned, tuning_number
 from evosearch.funnel.entrants import Entrant, of_reference
 from evosearch.funnel.plan import Allocation, Score, State, usual_looks
-from evosearch.funnel.verdict import Verdict
-from evosearch.study.ledger import Measured
+from evosearch.funnel.verdict import Difference, Verdict
 from evosearch.study.statistics import Mean, Paired, mean_of, paired
-from evosearch.study.trials import Steps, T, Training, Trials, Work, tune
-from evosearch.study.tunable import Candidate
+from evosearch.study.trials import Trials
 from evosearch.study.tuning import Optimum
-from proxy_tasks import Split, Task
+from proxy_tasks import Task
 
 CURVE = 12
 """Points of the learning curves."""
 
-TUNING, CONTEST, REPORT = "tuning", "contest", "report"
-"""What a training is for."""
-
-
-@dataclass(frozen=True)
-class Noted:
-    """A training that a stage used, for the record.
-
-    Attributes:
-        stage: its name.
-        purpose: `TUNING`, `CONTEST` or `REPORT`.
-        name: of the entrant or baseline.
-        task: its label in the stage.
-        split: where the metric is taken.
-        seed: of the training.
-        candidate: what was trained: the program with its settings, or a reference with its hyperparameters.
-        measured: what it gave.
-    """
-
-    stage: str
-    purpose: str
-    name: str
-    task: str
-    split: str
-    seed: int
-    candidate: Candidate
-    measured: Measured
-
-
-Note = Callable[[Noted], None]
 Looked = Callable[[State], None]
 """Told after each look."""
 
@@ -94,8 +62,10 @@ class Staged:
         metrics: what each task measures.
         baselines: who everybody is compared with.
         entrants: who went in.
-        optima: by (name, task's index): what tuning found.
+        optima: what tunings found.
         verdicts: in the order of the entrants.
+        differences: of each entrant from each baseline, for people: with `better` those of its verdict, whose
+            bounds hold for all programs and looks together; with `best` with a 95 % interval each alone.
         means: by name: the mean metric on each task over the seeds it was given.
         curves: by name: on each task the mean learning curve over the seeds of the first look.
         seeds: by name: how many it was given.
@@ -108,13 +78,18 @@ class Staged:
     metrics: tuple[str, ...]
     baselines: tuple[Entrant, ...]
     entrants: tuple[Entrant, ...]
-    optima: Mapping[tuple[str, int], Optimum]
+    optima: Optima
     verdicts: tuple[Verdict, ...]
+    differences: Mapping[str, tuple[Difference, ...]]
     means: Mapping[str, tuple[Mean, ...]]
     curves: Mapping[str, tuple[tuple[float, ...], ...]]
     seeds: Mapping[str, int]
     trainings: int
     equal: int
+
+    def settings(self, name: str, task: int) -> tuple[Optimum, ...]:
+        """What each of a name's tunings on a task found."""
+        return tuple(found for key, found in sorted(self.optima.items()) if key[:2] == (name, task))
 
     @property
     def survivors(self) -> tuple[Entrant, ...]:
@@ -127,6 +102,18 @@ class Staged:
             return (verdict.rank if verdict.rank is not None else 0.0, hardest)
 
         return tuple(sorted((e for e in self.entrants if e.name in promoted), key=place))
+
+    @property
+    def ranked(self) -> tuple[Verdict, ...]:
+        """Who goes on, the best first; then the others by rank, or by their hardest difference."""
+        order = {entrant.name: place for place, entrant in enumerate(self.survivors)}
+
+        def place(verdict: Verdict) -> tuple[float, float, float]:
+            hardest = max((d.mean for d in self.differences[verdict.name]), default=math.inf)
+            rank = verdict.rank if verdict.rank is not None else 0.0
+            return order.get(verdict.name, len(order)), rank, hardest
+
+        return tuple(sorted(self.verdicts, key=place))
 
 
 COMPILING_PAYS = 2.5e9
@@ -161,15 +148,6 @@ def stage_plan(stage: StageConfig, entrants: Sequence[Entrant]) -> Plan:
     return Plan(tuple(tasks), way=way_of(stage), capacity=capacity)
 
 
-def stage_seed(seed: int, stage: str, purpose: str, index: int) -> int:
-    """A seed that no other stage, purpose or funnel uses, but by a chance of one in thousands of millions.
-
-    >>> stage_seed(0, "x10", "contest", 0) == stage_seed(0, "x100", "contest", 0)
-    False
-    """
-    return random.Random(f"{seed} {stage} {purpose} {index}").randrange(2**31)
-
-
 def task_labels(stage: StageConfig) -> tuple[str, ...]:
     """What a stage's tasks are called: the name, its preset, and a number where that is not enough."""
     labels: list[str] = []
@@ -190,7 +168,8 @@ def check_stage(stage: StageConfig, entrants: int) -> None:
     if stage.budget is None:
         return
     people = entrants + len(stage.baselines)
-    least = people * len(stage.tasks) * (stage.tuning.effort().trainings + stage.seeds.first)
+    once = 0 if stage.tuned_anew else stage.tuning.effort().trainings
+    least = people * len(stage.tasks) * (once + stage.seeds.first * stage.trainings_for_a_seed)
     if stage.budget < least:
         raise StudyError(
             f"stage {stage.name}: a budget of {stage.budget:,} trainings does not pay for tuning {people} "
@@ -230,31 +209,28 @@ def run_stage(
         used += 1
         note(noted)
 
-    optima = _tuned(stage, seed, list(everyone.values()), labels, trials, counted)
+    place = Place(stage, seed, labels, trials, counted)
+    optima = {} if stage.tuned_anew else tuned(place, [(entrant, 0) for entrant in everyone.values()])
     plan = Allocation(
         rule=stage.promote.of(),
         tasks=labels,
         looks=usual_looks(stage.seeds.first, max(stage.seeds.first, stage.seeds.most)),
         baselines=tuple(baseline.name for baseline in baselines),
         most=stage.promote.most,
-        budget=None if stage.budget is None else stage.budget - used,
+        budget=None if stage.budget is None else (stage.budget - used) // stage.trainings_for_a_seed,
     )
     state = begin(plan, [entrant.name for entrant in entrants])
     curves: dict[tuple[str, int], list[tuple[float, ...]]] = {}
     while not finished(state):
-        works = []
-        for name, numbers in wanted(state):
-            steps = _contested(stage.name, seed, everyone[name], optima, labels, numbers, counted)
-            works.append(Work(f"{stage.name}: {name}", len(numbers) * len(labels), steps))
-        scores: list[Score] = []
-        for _, of_name in trials.run(works):
-            for number, results in of_name.items():
-                name = results.name
-                scores.append(Score(name, number, tuple(m.metric for m in results.measured)))
-                for task, measured in enumerate(results.measured):
-                    if number < stage.seeds.first:
-                        curves.setdefault((name, task), []).append(measured.curve)
-        state = told(state, scores)
+        asked = [(everyone[name], numbers) for name, numbers in wanted(state)]
+        if stage.tuned_anew:
+            optima |= tuned(place, [(entrant, number) for entrant, numbers in asked for number in numbers])
+        found = contested(place, asked, optima, lambda _, number: tuning_number(stage, number))
+        for (name, number), results in found.items():
+            for task, measured in enumerate(results):
+                if number < stage.seeds.first:
+                    curves.setdefault((name, task), []).append(measured.curve)
+        state = told(state, [Score(*key, tuple(m.metric for m in results)) for key, results in found.items()])
         looked(state)
     return Staged(
         name=stage.name,
@@ -264,6 +240,7 @@ def run_stage(
         entrants=tuple(entrants),
         optima=optima,
         verdicts=verdicts(state),
+        differences={verdict.name: _differences(state, verdict) for verdict in verdicts(state)},
         means=_means(state, list(everyone)),
         curves={
             name: tuple(_mean_curve(curves.get((name, task), [])) for task in range(len(labels)))
@@ -276,12 +253,15 @@ def run_stage(
 
 
 def report_stage(
-    staged: Staged, report: ReportConfig, seed: int, trials: Trials, note: Note
+    stage: StageConfig, staged: Staged, report: ReportConfig, seed: int, trials: Trials, note: Note
 ) -> tuple[Reported, ...]:
     """The best survivors and the baselines on fresh seeds and a split that no stage has decided on.
 
+    Where each seed was tuned anew, the tunings take turns.
+
     Args:
-        staged: the last stage.
+        stage: the last one.
+        staged: what it found.
         report: how many survivors and seeds.
         seed: of the funnel.
         trials: of that stage's plan.
@@ -290,32 +270,23 @@ def report_stage(
     Returns:
         Baselines first, then survivors, the best first; empty without survivors.
     """
-    who = [*staged.baselines, *staged.survivors[: report.most]]
-    if len(who) == len(staged.baselines):
+    if not staged.survivors:
         return ()
-    works = [
-        Work(
-            f"report: {entrant.name}",
-            report.seeds * len(staged.tasks),
-            _contested(
-                staged.name,
-                seed,
-                entrant,
-                staged.optima,
-                staged.tasks,
-                range(report.seeds),
-                note,
-                REPORT,
-            ),
-        )
+    who = [*staged.baselines, *staged.survivors[: report.most]]
+    found = contested(
+        Place(stage, seed, staged.tasks, trials, note),
+        [(entrant, range(report.seeds)) for entrant in who],
+        staged.optima,
+        lambda name, number: number % staged.seeds[name] if stage.tuned_anew else 0,
+        REPORT,
+    )
+    metrics = {
+        entrant.name: [
+            [found[entrant.name, number][task].metric for number in range(report.seeds)]
+            for task in range(len(staged.tasks))
+        ]
         for entrant in who
-    ]
-    metrics: dict[str, list[list[float]]] = {}
-    for _, of_name in trials.run(works):
-        for results in of_name.values():
-            rows = metrics.setdefault(results.name, [[] for _ in staged.tasks])
-            for row, measured in zip(rows, results.measured, strict=True):
-                row.append(measured.metric)
+    }
     return tuple(
         Reported(
             entrant.name,
@@ -328,89 +299,6 @@ def report_stage(
         )
         for entrant in who
     )
-
-
-# ---------------------------------------------------------------- trainings
-
-
-def _tuned(
-    stage: StageConfig,
-    seed: int,
-    everyone: Sequence[Entrant],
-    labels: tuple[str, ...],
-    trials: Trials,
-    note: Note,
-) -> dict[tuple[str, int], Optimum]:
-    effort = stage.tuning.effort()
-    seeds = [stage_seed(seed, stage.name, TUNING, k) for k in range(effort.seeds)]
-    works: list[Work[Optimum]] = []
-    places: dict[int, tuple[str, int]] = {}
-    for task, label in enumerate(labels):
-        for entrant in everyone:
-            rng = random.Random(f"{seed} {stage.name} {label} {entrant.text}")
-            steps = tune(entrant.tunable, effort, rng, task, seeds)
-            noted = _noting(steps, stage.name, TUNING, entrant.name, labels, note)
-            work = Work(f"{stage.name}: tuning {entrant.name} on {label}", effort.trainings, noted)
-            places[id(work)] = (entrant.name, task)
-            works.append(work)
-    found = {places[id(work)]: optimum for work, optimum in trials.run(works)}
-    return {place: found[place] for place in places.values()}
-
-
-@dataclass(frozen=True)
-class _Results:
-    """What one name's trainings on one seed gave, task by task."""
-
-    name: str
-    measured: tuple[Measured, ...]
-
-
-def _contested(
-    stage: str,
-    seed: int,
-    entrant: Entrant,
-    optima: Mapping[tuple[str, int], Optimum],
-    labels: Sequence[str],
-    numbers: Sequence[int],
-    note: Note,
-    purpose: str = CONTEST,
-) -> Steps[dict[int, _Results]]:
-    """Train a name on every task with so many of the stage's seeds."""
-    split = Split.REPORT if purpose == REPORT else Split.SELECTION
-    tunable = entrant.tunable
-    candidates = [tunable.at(optima[entrant.name, task].place) for task in range(len(labels))]
-    trainings = [
-        Training(task, candidate, split, stage_seed(seed, stage, purpose, number))
-        for number in numbers
-        for task, candidate in enumerate(candidates)
-    ]
-
-    def steps() -> Steps[list[Measured]]:
-        return list((yield trainings))
-
-    results = yield from _noting(steps(), stage, purpose, entrant.name, labels, note)
-    width = len(labels)
-    return {
-        number: _Results(entrant.name, tuple(results[place * width : (place + 1) * width]))
-        for place, number in enumerate(numbers)
-    }
-
-
-def _noting(
-    steps: Steps[T], stage: str, purpose: str, name: str, labels: Sequence[str], note: Note
-) -> Steps[T]:
-    """The same steps; what they are sent is noted down."""
-    try:
-        trainings = next(steps)
-        while True:
-            results = yield trainings
-            for training, measured in zip(trainings, results, strict=True):
-                label, split = labels[training.task], training.split.name
-                note(Noted(stage, purpose, name, label, split, training.seed, training.candidate, measured))
-            trainings = steps.send(results)
-    except StopIteration as end:
-        result: T = end.value
-        return result
 
 
 # ---------------------------------------------------------------- what came of it
@@ -429,6 +317,23 @@ def _means(state: State, names: Sequence[str]) -> dict[str, tuple[Mean, ...]]:
 def _mean_curve(curves: Sequence[Sequence[float]]) -> tuple[float, ...]:
     """Mean over seeds; infinite from where one failed."""
     return tuple(map(float, np.mean(curves, axis=0))) if curves else ()
+
+
+def _differences(state: State, verdict: Verdict) -> tuple[Difference, ...]:
+    """See `Staged.differences`; a baseline is left out where fewer than two seeds trained."""
+    if verdict.differences:
+        return verdict.differences
+    found = []
+    for baseline in state.plan.baselines:
+        seeds = [seed for name, seed in state.scores if name == verdict.name]
+        ours, theirs = (
+            list(zip(*(state.scores[name, seed] for seed in seeds), strict=True))
+            for name in (verdict.name, baseline)
+        )
+        pair = _difference(ours, theirs)
+        if pair is not None:
+            found.append(Difference(baseline, pair.difference, *pair.interval))
+    return tuple(found)
 
 
 def _difference(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]) -> Paired | None:

@@ -29,13 +29,13 @@ name: small
 stages:
   - name: one
     tasks: [{name: digits_mlp, steps: 5, width: 8, batch: 16}]
-    tuning: {settings: 1, more: 2}
+    tuning: {settings: 1, more: 2, anew: stage}
     seeds: {first: 4, most: 8}
     promote: {most: 3}
   - name: two
     tasks: [{name: digits_mlp, steps: 6, width: 8, batch: 16}, {name: digits_mlp, steps: 7, batch: 16}]
     baselines: [sgd, adamw]
-    tuning: {settings: 1, more: 1}
+    tuning: {settings: 1, more: 1, anew: stage}
     seeds: {first: 4, most: 8}
 report: {seeds: 4, most: 1}
 workers: {backend: in_process}
