@@ -20,7 +20,7 @@ SHOWN = 30
 WIDEST = 1.0
 """Differences are drawn up to 100 % of the baseline's metric."""
 NAMED = 7
-"""Learning curves that get a name and a colour."""
+"""Learning curves that get a name and a colour, the best; those of who goes on are thicker."""
 
 
 def draw_stage(path: Path, staged: Staged) -> None:
@@ -59,21 +59,19 @@ def _hardest(staged: Staged, verdict: Verdict) -> Difference | None:
 
 
 def _curves(axis: Any, staged: Staged, task: int, shown: Sequence[Verdict]) -> None:
-    named = [v.name for v in shown if v.promoted][:NAMED]
-    others = [v.name for v in shown if v.name not in named]
-    for name in others:
-        _curve(axis, staged, task, name, color="0.8", lw=0.8, zorder=1)
-    for index, name in enumerate(named):
-        _curve(axis, staged, task, name, color=COLOURS[index % len(COLOURS)], lw=1.5, label=short(name))
+    for verdict in shown[NAMED:]:
+        _curve(axis, staged, task, verdict.name, color="0.8", lw=0.8, zorder=1)
+    for index, verdict in enumerate(shown[:NAMED]):
+        width = 1.8 if verdict.promoted else 1.0
+        _curve(axis, staged, task, verdict.name, color=COLOURS[index], lw=width, label=short(verdict.name))
     for baseline, dash in zip(staged.baselines, ("--", ":", "-.") * len(staged.baselines), strict=False):
         _curve(axis, staged, task, baseline.name, color="0.1", lw=1.8, ls=dash, label=baseline.name)
-    finite = [c for name in (*named, *(b.name for b in staged.baselines)) for c in staged.curves[name][task]]
-    finite = [c for c in finite if np.isfinite(c)]
+    drawn = [v.name for v in shown[:NAMED]] + [b.name for b in staged.baselines]
+    finite = [c for name in drawn for c in staged.curves[name][task] if np.isfinite(c)]
     if finite and min(finite) > 0:
         axis.set_yscale("log")
-        axis.set_ylim(
-            min(finite) * 0.95, float(np.quantile(finite, 0.9)) * 1.5
-        )  # the first steps may be far off
+        top = float(np.quantile(finite, 0.9))  # the first steps may be far off
+        axis.set_ylim(min(finite) * 0.95, 1.5 * top)
     axis.set_xlabel("share of the training steps")
     axis.set_ylabel(staged.metrics[task])
     axis.set_title(f"{staged.tasks[task]}: mean over the first seeds", fontsize=10)
