@@ -316,9 +316,9 @@ def test_a_stop_during_the_replay_loses_nothing(tmp_path: Path, fake: None) -> N
         (["seed=1"], "seed was 0 and is 1 now"),
         (["search.lag=17"], r"search\.lag was 16 and is 17 now"),
         (["name=other"], "name was 'tiny' and is 'other' now"),
-        (["tasks.0.steps=6"], r"tasks was .* and is .* now"),
+        (["tasks.0.steps=6"], r"tasks\.0\.steps was 5 and is 6 now"),
         (["warm_start=lion"], "warm_start was 'adamw' and is 'lion' now"),
-        (["evaluation.lr_factors=[1, 2]"], r"evaluation\.lr_factors was \[1\.0\] and is \[1\.0, 2\.0\] now"),
+        (["evaluation.lr_factors=[1, 2]"], r"evaluation\.lr_factors\.1 was None and is 2\.0 now"),
         (["search.mutation.constants.std=2"], r"search\.mutation\.constants\.std was 1\.0 and is 2\.0 now"),
     ],
 )
