@@ -29,13 +29,19 @@ TIMEOUT_SECONDS = 3600.0
 
 
 class _Left:
-    """How long a study will go on at its pace so far; what the ledger knew took no time."""
+    """How long a study will go on at its pace so far; what the ledger knew took no time.
+
+    A study of several stages begins to count anew with each: their tasks differ in size.
+    """
 
     def __init__(self) -> None:
-        self._begin = time.monotonic()
+        self._begin, self._trained = time.monotonic(), 0
 
     def text(self, progress: Progress) -> str:
         """In words."""
+        if progress.trained < self._trained:
+            self._begin = time.monotonic()
+        self._trained = progress.trained
         if not progress.trained:
             return "?"
         pace = (time.monotonic() - self._begin) / progress.trained
