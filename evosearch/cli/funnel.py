@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console, RenderableType
@@ -25,6 +25,7 @@ from evosearch.funnel.stage import Staged
 from evosearch.funnel.verdict import TOO_WIDE, Decision, Difference
 from evosearch.records import RunReader
 from evosearch.records.files import make_folder
+from evosearch.study.statistics import Paired
 from evosearch.study.trials import Progress
 from evosearch.workers import InProcessPool, Pool
 
@@ -58,7 +59,7 @@ def funnel_command(
             console.print(line, markup=False, soft_wrap=True)
         return entrants
 
-    if (folder / "entrants.json").exists():
+    if (folder / ENTRANTS).exists():
         console.print(f"going on with {printable(str(folder))}: entrants as they were picked", markup=False)
     try:
         with task_errors(), make_study_view(as_json) as view:
@@ -66,11 +67,12 @@ def funnel_command(
     except KeyboardInterrupt:
         print_error(f"stopped; nothing is lost: give the same command again to go on with {folder}")
         return FAILED
-    pictures = _draw(folder / "plots", funnel)
     if as_json:
+        pictures = _draw(folder / "plots", funnel)
         print_json({**funnel_facts(funnel), "folder": str(folder), "pictures": pictures})
         return 0
     show(console, funnel)
+    _draw(folder / "plots", funnel)
     places = f"{folder}/result.json, survivors in {folder}/survivors, pictures in {folder}/plots"
     console.print(f"Written: {printable(places)}", markup=False, soft_wrap=True)
     return 0
@@ -151,7 +153,7 @@ class _Watched:
             for decision, count in sorted(decided.items(), key=lambda item: list(Decision).index(item[0]))
         )
         seeds = state.plan.looks[state.look - 1]
-        self._view.say(f"stage {name}, {seeds} seeds, {state.trainings:,} trainings: {told}")
+        self._view.say(f"stage {name}, {seeds} seeds, {state.trainings:,} trainings to compare: {told}")
 
 
 def _draw(folder: Path, funnel: Funnel) -> list[str]:
@@ -159,7 +161,7 @@ def _draw(folder: Path, funnel: Funnel) -> list[str]:
     pictures = [folder / "survivors.png"]
     draw_survivors(pictures[0], funnel)
     for staged in funnel.stages:
-        pictures.append(folder / f"{staged.name}.png")
+        pictures.append(folder / f"stage-{staged.name}.png")
         draw_stage(pictures[-1], staged)
     return [str(picture) for picture in pictures]
 
@@ -202,7 +204,7 @@ def stage_table(staged: Staged) -> RenderableType:
         "decision",
     ]
     tested = any(verdict.differences for verdict in staged.verdicts)
-    sure = "intervals for all programs and looks together" if tested else "95 % intervals, each alone"
+    sure = "each bound for all programs and looks together" if tested else "95 % intervals, each alone"
     return make_table(f"Stage {staged.name}: lower is better; {sure}", columns, cells, unbroken=1)
 
 
@@ -272,8 +274,7 @@ def report_table(funnel: Funnel) -> RenderableType:
     )
 
 
-def _versus(name: str, baseline: str, differences: object) -> str:
-    assert isinstance(differences, dict)
+def _versus(name: str, baseline: str, differences: Mapping[str, Paired | None]) -> str:
     found = differences.get(baseline)
     if name == baseline:
         return ""
@@ -287,6 +288,6 @@ def conclusions(funnel: Funnel) -> list[str]:
     """What the funnel says, in words."""
     last = funnel.stages[-1]
     if not last.survivors:
-        return [f"Nobody came through: stage {last.name} found none better than its baselines."]
+        return [f"Nobody came through: stage {last.name} promoted none."]
     names = ", ".join(printable(entrant.name) for entrant in last.survivors)
     return [f"Came through all stages: {names}."]

@@ -43,7 +43,8 @@ def _forest(axis: Any, staged: Staged, shown: Sequence[Verdict]) -> None:
             colour = COLOURS[2] if verdict.promoted else "0.55"
             low, mean, high = 100 * hardest.low, 100 * hardest.mean, 100 * hardest.high
             axis.plot([low, high], [place, place], color=colour, lw=1.6, solid_capstyle="butt")
-            axis.plot(min(mean, 1.4 * edge), place, "o" if mean < edge else ">", color=colour, ms=4)
+            inside = abs(mean) <= 1.4 * edge
+            axis.plot(mean if inside else 1.4 * edge, place, "o" if inside else ">", color=colour, ms=4)
     axis.axvline(0, color="0.2", lw=1)
     axis.set_xlim(-1.5 * edge, 1.5 * edge)
     axis.set_yticks(range(len(shown)), [short(verdict.name) for verdict in shown], fontsize=7)

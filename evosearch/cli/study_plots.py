@@ -27,7 +27,9 @@ def short(name: str, most: int = 28) -> str:
     >>> short("runs/a/very/long/path/to/some/program.py")
     '…long/path/to/some/program.py'
     """
-    return name if len(name) <= most else "…" + name[-most:]
+    shown = name if len(name) <= most else "…" + name[-most:]
+    # matplotlib reads formulas between dollar signs, and leaves names that begin with _ out of legends
+    return shown.replace("$", r"\$") if not shown.startswith("_") else " " + shown.replace("$", r"\$")
 
 
 @contextmanager

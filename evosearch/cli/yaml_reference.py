@@ -105,4 +105,6 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] not in [[name] for name in PAGES]:
+        sys.exit(f"expected one of {', '.join(PAGES)}")
     sys.stdout.write(yaml_reference(sys.argv[1]))

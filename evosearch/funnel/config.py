@@ -45,7 +45,8 @@ class TuningConfig(Section):
 
     def effort(self) -> Effort:
         """For the tuner."""
-        return Effort(settings=self.settings, finalists=min(self.finalists, self.settings), more=self.more)
+        finalists = min(self.finalists, self.settings)
+        return Effort(self.settings, finalists=finalists, more=self.more if finalists > 1 else 0)
 
 
 class SeedsConfig(Section):
@@ -53,6 +54,12 @@ class SeedsConfig(Section):
 
     first: int = Field(4, ge=3, le=1000, strict=True, description="Of everybody, before the first look.")
     most: int = Field(32, ge=3, le=1000, strict=True, description="Of whoever is undecided in the end.")
+
+    @model_validator(mode="after")
+    def _rising(self) -> SeedsConfig:
+        if self.most < self.first:
+            raise ValueError(f"expected most of at least first = {self.first}, found {self.most}")
+        return self
 
 
 class PromoteConfig(Section):
@@ -88,7 +95,7 @@ class StageConfig(Section):
     way: Literal["auto", "interpreter", "compiled"] = Field(
         "auto", description="Programs as data, or one compilation for each; auto: where a training repays it."
     )
-    budget: Count | None = Field(None, description="Trainings at most; by default no limit.")
+    budget: Count | None = Field(None, description="Trainings at most, without the report's; by default any.")
 
     @property
     def tuned_anew(self) -> bool:
@@ -140,7 +147,7 @@ class ReportConfig(Section):
 
 
 class FunnelConfig(Section):
-    """A funnel. `made_with` is what a funnel's own `config.yaml` adds; it is not read."""
+    """A funnel. `sources` and `made_with` are what a funnel's own `config.yaml` adds; they are not read."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", description="Names the funnel's folder.")
     seed: Seed = Field(0, description="Of all random numbers.")
@@ -148,6 +155,7 @@ class FunnelConfig(Section):
     stages: list[StageConfig] = Field(min_length=1)
     report: ReportConfig = ReportConfig()
     workers: WorkersConfig = WorkersConfig()
+    sources: list[str] | None = Field(None, exclude=True)
     made_with: dict[str, Any] | None = Field(None, exclude=True)
 
     @model_validator(mode="after")

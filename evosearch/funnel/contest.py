@@ -74,7 +74,9 @@ class Place:
 
 
 def stage_seed(seed: int, stage: str, purpose: str, index: int) -> int:
-    """A seed that no other stage, purpose or funnel uses, but by a chance of one in thousands of millions.
+    """A seed that no other stage or purpose uses, nor a funnel of another seed, but by a rare chance.
+
+    Two funnels of one seed share those of stages of one name: tune the second and it is no fresh test.
 
     >>> stage_seed(0, "x10", "contest", 0) == stage_seed(0, "x100", "contest", 0)
     False

@@ -18,6 +18,7 @@ import json
 import re
 from collections.abc import Callable, Sequence, Set
 from contextlib import AbstractContextManager
+from importlib.metadata import version
 from itertools import chain, count
 from pathlib import Path
 from typing import Any, Protocol
@@ -41,9 +42,9 @@ from evosearch.funnel.stage import (
 )
 from evosearch.json_text import json_text
 from evosearch.language import program_text
-from evosearch.records.files import make_folder, read_text, write_atomically
-from evosearch.records.trainings import TrainingRow, write_trainings
-from evosearch.study.ledger import Ledger
+from evosearch.records.files import TEMPORARY, make_folder, read_text, write_atomically
+from evosearch.records.trainings import TrainingRow, read_trainings, write_trainings
+from evosearch.study.ledger import FILE, Ledger
 from evosearch.study.trials import Trials, View
 from evosearch.study.tuning import Optimum
 from evosearch.workers import Pool
@@ -90,6 +91,7 @@ def run_funnel(
         StudyError: a stage that can't go on, such as one whose baseline fails.
         RunError: the folder can't be written, or another process is at work there.
     """
+    _check_folder(folder)
     # Picked before the folder is made, so that a mistake leaves nothing behind.
     picked = () if (folder / ENTRANTS).exists() else _picked(config, pick)
     with Ledger(folder) as ledger:
@@ -101,6 +103,8 @@ def run_funnel(
             view.begun(stage.name, len(entrants))
             rows: list[TrainingRow] = []
             plan = stage_plan(stage, entrants)
+            make_folder(folder / "trainings")
+            record = folder / "trainings" / f"{stage.name}.parquet"
             try:
                 with make_pool(plan) as pool:
                     trials = Trials(plan, pool, ledger, view)
@@ -110,9 +114,12 @@ def run_funnel(
                     stages.append(staged)
                     if stage is config.stages[-1]:
                         reported = report_stage(stage, staged, config.report, config.seed, trials, note)
-            finally:
-                make_folder(folder / "trainings")
-                write_trainings(folder / "trainings" / f"{stage.name}.parquet", rows)
+            except BaseException:
+                # What was stopped early must not take the place of a fuller record.
+                if not record.exists() or len(read_trainings(record)) < len(rows):
+                    write_trainings(record, rows)
+                raise
+            write_trainings(record, rows)
             entrants = staged.survivors
             _write_survivors(folder / "survivors" / stage.name, staged)
             if not entrants:
@@ -120,6 +127,19 @@ def run_funnel(
     found = Funnel(config.name, tuple(sources), tuple(stages), reported)
     write_atomically(folder / "result.json", json_text(funnel_facts(found)).encode())
     return found
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that holds something else, such as a search's run."""
+    if not folder.is_dir() or (folder / ENTRANTS).exists():
+        return
+    config = folder / "config.yaml"
+    data = parse_yaml(read_text(config), str(config)).data if config.exists() else {"stages": []}
+    ours = {"config.yaml", "lock", FILE, ENTRANTS + TEMPORARY, "config.yaml" + TEMPORARY}
+    foreign = sorted(path.name for path in folder.iterdir() if path.name not in ours)
+    if foreign or not isinstance(data, dict) or "stages" not in data:
+        what = foreign[0] if foreign else "the config.yaml of something else"
+        raise ConfigError(f"{folder} is no funnel's folder, it holds {what}; choose another --out")
 
 
 def _picked(config: FunnelConfig, pick: Callable[[], Sequence[Entrant]]) -> tuple[Entrant, ...]:
@@ -193,7 +213,7 @@ def _made_with(config: FunnelConfig) -> dict[str, Any]:
         for stage in config.stages
         for index, task in enumerate(stage.tasks)
     }
-    return {**surroundings(), "data": data}
+    return {**surroundings(), "optax": version("optax"), "scipy": version("scipy"), "data": data}
 
 
 def _row(noted: Noted) -> TrainingRow:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 
 import jax
 import numpy as np
@@ -21,13 +22,19 @@ from evosearch.evaluation.settings import EXTRA_STATEMENTS
 from evosearch.funnel.allocation import begin, finished, told, verdicts, wanted
 from evosearch.funnel.config import ReportConfig, StageConfig
 from evosearch.funnel.contest import REPORT, Note, Noted, Optima, Place, contested, tuned, tuning_number
+from evosearch.funnel.decide import level_at
+from evosearch.funnel.differences import differences
 from evosearch.funnel.entrants import Entrant, of_reference
 from evosearch.funnel.plan import Allocation, Score, State, usual_looks
+from evosearch.funnel.rules import Better, Failures
 from evosearch.funnel.verdict import Difference, Verdict
 from evosearch.study.statistics import Mean, Paired, mean_of, paired
 from evosearch.study.trials import Trials
 from evosearch.study.tuning import Optimum
 from proxy_tasks import Task
+
+FRESH = 1_000_000
+"""Tunings for the report are numbered from here; no contest has so many seeds."""
 
 CURVE = 12
 """Points of the learning curves."""
@@ -159,12 +166,26 @@ def task_labels(stage: StageConfig) -> tuple[str, ...]:
     return tuple(labels)
 
 
+def _passable(stage: StageConfig, entrants: int, seeds: int) -> bool:
+    """Whether the last look can promote: with few seeds any difference may have come by luck."""
+    rule, looks = stage.promote.of(), usual_looks(min(stage.seeds.first, seeds), seeds)
+    assert isinstance(rule, Better)
+    return level_at(looks, looks[-1], rule.share(1, max(1, entrants))) >= 2.0 ** -looks[-1]
+
+
 def check_stage(stage: StageConfig, entrants: int) -> None:
-    """Refuse a budget that does not pay for tuning and the first look.
+    """Refuse a budget that does not pay for tuning and the first look, and a test that nobody can pass.
 
     Raises:
         StudyError: how much it has to be.
     """
+    if stage.promote.rule == "better" and not _passable(stage, entrants, stage.seeds.most):
+        enough = next(seeds for seeds in count(stage.seeds.most) if _passable(stage, entrants, seeds))
+        raise StudyError(
+            f"stage {stage.name}: with {stage.seeds.most} seeds at most nobody of {entrants} can be promoted "
+            f"at confidence {stage.promote.confidence:g}; expected seeds.most of at least {enough}, or fewer "
+            "entrants"
+        )
     if stage.budget is None:
         return
     people = entrants + len(stage.baselines)
@@ -257,7 +278,8 @@ def report_stage(
 ) -> tuple[Reported, ...]:
     """The best survivors and the baselines on fresh seeds and a split that no stage has decided on.
 
-    Where each seed was tuned anew, the tunings take turns.
+    Where each seed was tuned anew, so are those of the report: a setting by which somebody was promoted would
+    be the luckier one.
 
     Args:
         stage: the last one.
@@ -273,11 +295,14 @@ def report_stage(
     if not staged.survivors:
         return ()
     who = [*staged.baselines, *staged.survivors[: report.most]]
+    place, optima = Place(stage, seed, staged.tasks, trials, note), staged.optima
+    if stage.tuned_anew:
+        optima = tuned(place, [(entrant, FRESH + k) for entrant in who for k in range(report.seeds)])
     found = contested(
-        Place(stage, seed, staged.tasks, trials, note),
+        place,
         [(entrant, range(report.seeds)) for entrant in who],
-        staged.optima,
-        lambda name, number: number % staged.seeds[name] if stage.tuned_anew else 0,
+        optima,
+        lambda _, number: tuning_number(stage, FRESH + number),
         REPORT,
     )
     metrics = {
@@ -337,6 +362,16 @@ def _differences(state: State, verdict: Verdict) -> tuple[Difference, ...]:
 
 
 def _difference(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]) -> Paired | None:
-    """Mean over tasks of the difference as a share of the other's mean metric, paired by seed."""
-    scales = np.array([[mean_of(row).mean] for row in theirs])
-    return paired((np.array(ours) / scales).mean(axis=0), (np.array(theirs) / scales).mean(axis=0))
+    """Mean over tasks of the relative difference, paired by seed; see `differences`.
+
+    A few failures of the other's count as its mean, so that nobody gains by them.
+    """
+    base = np.array(theirs)
+    finite = np.isfinite(base)
+    if base.shape[1] < 2 or not finite.any(axis=1).all():
+        return None
+    means = np.where(finite, base, 0.0).sum(axis=1, keepdims=True) / finite.sum(axis=1, keepdims=True)
+    if not (means > 0).all():
+        return None
+    shares = differences(np.array(ours)[None], np.where(finite, base, means), Failures().loss)[0]
+    return paired(shares, np.zeros_like(shares))

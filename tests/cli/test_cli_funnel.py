@@ -92,7 +92,7 @@ def test_the_tables_again_from_the_ledger(place: Path, capsys: pytest.CaptureFix
     for text in (
         "going on with",
         "stage one: 3 go in",
-        "Stage one: lower is better; intervals for all programs and looks together",
+        "Stage one: lower is better; each bound for all programs and looks together",
         "digits_mlp: validation error",
         "1 of 3 go on.",
         "to sgd, %",
@@ -111,7 +111,7 @@ def test_json_and_pictures(place: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert found["folder"] == str(place / "out")
     assert {key: found[key] for key in result(place / "out")} == result(place / "out")
     names = [Path(picture).name for picture in found["pictures"]]
-    assert names == ["survivors.png", "one.png", "two.png"]
+    assert names == ["survivors.png", "stage-one.png", "stage-two.png"]
     for picture in map(Path, found["pictures"]):
         assert picture.read_bytes().startswith(PNG)
         assert picture.stat().st_size > 10_000
@@ -130,7 +130,7 @@ def test_alike_ones_are_told_of_and_nobody_may_come_through(
     out = capsys.readouterr().out
     assert "left out: lion behaves like again\n" in out
     assert "left out: optax:sgd (planted) behaves like optax:sgd (planted)\n" in out
-    assert "Nobody came through: stage one found none better than its baselines." in out
+    assert "Nobody came through: stage one promoted none." in out
     entrants = result(tmp_path / "out")["stages"][0]["entrants"]
     names = [one["name"] for one in entrants]
     assert [name.startswith("bred:") for name in names[2:5]] == [True] * 3

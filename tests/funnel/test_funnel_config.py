@@ -34,7 +34,7 @@ def test_a_small_funnel_and_its_defaults():
 
 def test_one_setting_leaves_one_finalist():
     config = made(SMALL + "    tuning: {settings: 1}\n")
-    assert config.stages[0].tuning.effort() == Effort(settings=1, finalists=1, more=2)
+    assert config.stages[0].tuning.effort() == Effort(settings=1, finalists=1, more=0)
 
 
 def test_a_file_and_overrides(tmp_path: Path):

@@ -225,10 +225,41 @@ def test_stopped_anywhere(whole: Path, tmp_path: Path) -> None:
 
 
 def test_killed_while_it_began(whole: Path, tmp_path: Path) -> None:
-    """Before entrants are written nothing is decided: the configuration that is there may be another's."""
-    (tmp_path / "config.yaml").write_bytes((whole / "config.yaml").read_bytes()[:100])
+    """Before entrants are written nothing is decided: the configuration may be another's."""
+    (tmp_path / "config.yaml").write_text(
+        (whole / "config.yaml").read_text().replace("name: ", "name: other_")
+    )
     Go()(tmp_path)
     assert files(tmp_path) == files(whole)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "what"),
+    [
+        ("config.yaml", "name: a_search\ntasks: []\n", "the config.yaml of something else"),
+        ("journal", "", "journal"),
+    ],
+)
+def test_a_folder_of_something_else_is_left_alone(name: str, content: str, what: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ConfigError, match=rf"is no funnel's folder, it holds {what}; choose another --out"):
+        Go()(tmp_path, pick=nobody_again)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == content
+
+
+def test_a_record_is_not_replaced_by_a_smaller_one(whole: Path, tmp_path: Path) -> None:
+    """As when a finished funnel is begun again and stopped at once."""
+    folder = tmp_path / "copy"
+    shutil.copytree(whole, folder)
+    before = files(folder)
+
+    def stopped(plan: Plan) -> MadeUpPool:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_funnel(config(), folder, (), nobody_again, stopped, Quiet())
+    assert files(folder) == before
 
 
 def test_entrants_are_those_of_the_beginning(whole: Path, tmp_path: Path) -> None:
@@ -323,10 +354,10 @@ def test_two_at_once(whole: Path) -> None:
     ("change", "message"),
     [
         (
-            ("    promote: {most: 3}\n", "    promote: {most: 3}\n    budget: 48\n"),
-            "stage one: a budget of 48 ",
+            ("    promote: {most: 3}\n", "    promote: {most: 3}\n    budget: 34\n"),
+            "stage one: a budget of 34 ",
         ),
-        (("    baselines: [sgd", "    budget: 59\n    baselines: [sgd"), "stage two: .* at least 60,"),
+        (("    baselines: [sgd", "    budget: 49\n    baselines: [sgd"), "stage two: .* at least 50,"),
     ],
 )
 def test_a_budget_that_is_too_small_is_told_before_any_training(
@@ -338,7 +369,7 @@ def test_a_budget_that_is_too_small_is_told_before_any_training(
         go(tmp_path / "funnel", config(change))
     assert go.pools == []
     assert list(tmp_path.iterdir()) == []
-    go(tmp_path / "funnel", config((change[0], change[1].replace("59", "60").replace("48", "49"))))
+    go(tmp_path / "funnel", config((change[0], change[1].replace("49", "50").replace("34", "35"))))
 
 
 def test_nobody_comes_through(tmp_path: Path) -> None:

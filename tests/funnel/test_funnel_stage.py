@@ -18,6 +18,7 @@ from evosearch.funnel.config import ReportConfig, StageConfig
 from evosearch.funnel.contest import Noted, stage_seed
 from evosearch.funnel.entrants import Entrant, of_program, of_reference
 from evosearch.funnel.stage import (
+    FRESH,
     Reported,
     Staged,
     check_stage,
@@ -110,12 +111,16 @@ def test_everybody_is_tuned_alike(tmp_path: Path, made_up: None) -> None:
 def test_each_seed_is_tuned_anew(tmp_path: Path, made_up: None) -> None:
     config = stage(tuning=ANEW, seeds={"first": 4, "most": 8})
     assert config.tuned_anew
-    found, notes, _ = run(tmp_path, config, EVERYONE)
+    found, notes, reported = run(tmp_path, config, EVERYONE)
+    assert [row.name for row in reported] == ["optax:adamw", "good"]
     for name, seeds in found.seeds.items():
         tunings = Counter(n.seed for n in notes if n.purpose == "tuning" and n.name == name)
-        wanted = {stage_seed(0, "one", f"tuning {number}", k) for number in range(seeds) for k in range(3)}
-        assert set(tunings) == wanted
-        assert sum(tunings.values()) == seeds * 8
+        # The report has tunings of its own, so that nobody is told of at the setting that was lucky.
+        numbers = [*range(seeds), *([FRESH + k for k in range(5)] if name in ("optax:adamw", "good") else [])]
+        assert set(tunings) == {
+            stage_seed(0, "one", f"tuning {number}", k) for number in numbers for k in range(3)
+        }
+        assert sum(tunings.values()) == len(numbers) * 8
         assert len(found.settings(name, 0)) == seeds
         contest = [n for n in notes if n.purpose == "contest" and n.name == name]
         tunable = {e.name: e.tunable for e in (*found.baselines, *EVERYONE)}[name]
@@ -242,13 +247,24 @@ def test_a_budget(tmp_path: Path, made_up: None) -> None:
         found = run(tmp_path / f"{budget}", config, EVERYONE)[0]
         assert least <= found.trainings <= budget
         assert Decision.UNPAID in decided(found).values()
-    check_stage(stage(), 10**9)
+    check_stage(stage(promote={"rule": "best"}), 10**9)
     least = 4 * 4 * (8 + 1)  # a tuning for each seed of the first look
     with pytest.raises(StudyError, match=rf"expected at least {least},"):
         check_stage(stage(tuning=ANEW, budget=least - 1), 3)
     for budget in (least, least + 30):
         found = run(tmp_path / f"anew {budget}", stage(tuning=ANEW, budget=budget), EVERYONE)[0]
         assert least <= found.trainings <= budget
+
+
+def test_a_test_that_nobody_can_pass_is_refused() -> None:
+    few = stage(seeds={"first": 4, "most": 8})
+    check_stage(few, 1)
+    with pytest.raises(
+        StudyError, match=r"with 8 seeds at most nobody of 40 can be promoted at .* at least (\d+),"
+    ) as error:
+        check_stage(few, 40)
+    enough = int(str(error.value).split("at least ")[1].split(",")[0])
+    check_stage(stage(seeds={"first": 4, "most": enough}), 40)
 
 
 def test_a_baseline_that_fails(tmp_path: Path, made_up: None, monkeypatch: pytest.MonkeyPatch) -> None:
