@@ -8,7 +8,8 @@ its run's warm start), `judged` and `Overfitted` (the peak, and what is lost aft
 runs).
 
 Three sets of trainings share no seed: settings are tuned on the search split, the peak is picked on the
-selection split, and what is lost after it is measured again on the report split.
+selection split, and what is lost after it is measured again on the report split, tuned anew for each seed:
+of so many programs the one that came out best was also the one that was tuned most luckily.
 """
 
 from __future__ import annotations
@@ -147,7 +148,7 @@ class Study:
 
     Attributes:
         task: the meta-validation task.
-        seeds: fresh seeds to find the peak with, and as many to report.
+        seeds: fresh seeds to find the peak with, and as many to report, each tuned anew.
         settings: that are tried for each program; 0 leaves programs as they are.
         seed: all seeds follow from it.
     """
@@ -224,10 +225,14 @@ def measure(study: Study, courses: Sequence[Course], trials: Trials) -> tuple[Ov
         for point in (course.warm, course.points[_peak(course, trained)], course.end)
     )
     reports = [
-        _report_work(study, behaviour, entrants[behaviour], trained[behaviour]) for behaviour in wanted
+        _report_work(study, behaviour, entrants[behaviour], trained[behaviour].place, number)
+        for behaviour in wanted
+        for number in range(study.seeds)
     ]
-    for _, (behaviour, found) in trials.run(reports):
-        trained[behaviour] = found
+    found_at = {key: metric for _, (key, metric) in trials.run(reports)}
+    for behaviour in wanted:
+        report = tuple(found_at[behaviour, number] for number in range(study.seeds))
+        trained[behaviour] = replace(trained[behaviour], report=report)
     return tuple(judged(course, trained) for course in courses)
 
 
@@ -251,18 +256,22 @@ def _selection_work(study: Study, behaviour: bytes, entrant: Entrant) -> Work[tu
 
 
 def _report_work(
-    study: Study, behaviour: bytes, entrant: Entrant, trained: Trained
-) -> Work[tuple[bytes, Trained]]:
-    """Train a program on the seeds of the report."""
-    candidate = entrant.tunable.at(trained.place)
+    study: Study, behaviour: bytes, entrant: Entrant, place: Place, number: int
+) -> Work[tuple[tuple[bytes, int], float]]:
+    """Train a program on one seed of the report, tuned anew: the peak had the luckiest tuning of all."""
+    effort, tunable = study.effort, entrant.tunable
 
-    def steps() -> Steps[tuple[bytes, Trained]]:
-        seeds = study.seeds_of(REPORT, study.seeds)
-        results = yield [Training(0, candidate, Split.REPORT, seed) for seed in seeds]
-        report = tuple(measured.metric for measured in results)
-        return behaviour, replace(trained, report=report)
+    def steps() -> Steps[tuple[tuple[bytes, int], float]]:
+        chosen = place
+        if effort is not None:
+            rng = random.Random(f"{study.seed} {STUDY} {behaviour.hex()} {number}")
+            seeds = study.seeds_of(f"{REPORT} {TUNING} {number}", effort.seeds)
+            chosen = (yield from tune(tunable, effort, rng, 0, seeds)).place
+        seed = study.seeds_of(REPORT, study.seeds)[number]
+        (measured,) = yield [Training(0, tunable.at(chosen), Split.REPORT, seed)]
+        return (behaviour, number), measured.metric
 
-    return Work(f"report: {entrant.name}", study.seeds, steps())
+    return Work(f"report: {entrant.name}", 1 + (effort.trainings if effort else 0), steps())
 
 
 # ---------------------------------------------------------------- what they say

@@ -277,15 +277,16 @@ def scripted(study: Study, courses: Sequence[Course], metric: Callable[[Training
 def test_purposes_share_no_seed_and_have_their_splits(run: RunReader) -> None:
     found, trainings = scripted(Study(TASK, seeds=4, settings=6), [course_of(run, 4)], lambda t: 1.0)
     seeds = {split: {t.seed for t in trainings if t.split is split} for split in Split}
-    assert [len(seeds[s]) for s in (Split.SEARCH, Split.SELECTION, Split.REPORT)] == [2, 4, 4]
-    assert len(set().union(*seeds.values())) == 10
+    assert [len(seeds[s]) for s in (Split.SEARCH, Split.SELECTION, Split.REPORT)] == [2 + 4 * 2, 4, 4]
+    assert len(set().union(*seeds.values())) == 18
     # All equal: the peak is the warm start, so that it and the end are reported, each once.
     assert found[0].peak == 0
     assert sum(t.split is Split.REPORT for t in trainings) == 2 * 4
     distinct = len({point.behaviour for point in found[0].course.points})
     assert distinct > 2
     assert sum(t.split is Split.SELECTION for t in trainings) == distinct * 4
-    assert sum(t.split is Split.SEARCH for t in trainings) == distinct * (6 + 2)
+    # Two reported programs are tuned anew for each of four seeds.
+    assert sum(t.split is Split.SEARCH for t in trainings) == (distinct + 2 * 4) * (6 + 2)
 
 
 def test_every_program_is_scored_at_the_setting_that_its_tuning_chose(run: RunReader) -> None:
@@ -293,17 +294,22 @@ def test_every_program_is_scored_at_the_setting_that_its_tuning_chose(run: RunRe
         return 1.0 + zlib.crc32(candidate_label_of(training).encode()) % 1000 / 1000
 
     (found,), trainings = scripted(Study(TASK, seeds=2, settings=6), [course_of(run, 4)], metric)
-    contest = [t for t in trainings if t.split is not Split.REPORT]
-    chosen = []
-    for _ in range(len({point.behaviour for point in found.course.points})):
-        search, contest = contest[:8], contest[8:]  # six settings, two of them on a second seed
-        selection, contest = contest[:2], contest[2:]
+    rest = list(trainings)
+
+    def tuned() -> Any:
+        nonlocal rest
+        search, rest = rest[:8], rest[8:]  # six settings, two of them on a second seed
         assert {t.split for t in search} == {Split.SEARCH}
-        best = min(search[6:], key=metric).candidate
+        return min(search[6:], key=metric).candidate
+
+    for _ in range(len({point.behaviour for point in found.course.points})):
+        best = tuned()
+        selection, rest = rest[:2], rest[2:]
         assert [(t.split, t.candidate) for t in selection] == [(Split.SELECTION, best)] * 2
-        chosen.append(best)
-    assert contest == []
-    assert {t.candidate for t in trainings if t.split is Split.REPORT} <= set(chosen)
+    while rest:  # the report tunes anew for each seed
+        best = tuned()
+        report, rest = rest[0], rest[1:]
+        assert (report.split, report.candidate) == (Split.REPORT, best)
 
 
 def candidate_label_of(training: Training) -> str:
