@@ -316,7 +316,13 @@ class RayPool:
             if self._failed_starts >= START_ATTEMPTS:
                 raise SearchError(f"workers die while they start: {first_line(error)}") from error
         batch, *behind = member.sent
-        self._waiting.extendleft(work for later in reversed(behind) for work in reversed(later.work))
+        if status is Status.WORKER_LOST:
+            # The answer to the first batch may have died with its worker, which was then at a later one.
+            for work in (work for later in behind for work in later.work):
+                work.deaths += 1
+                self._suspects.append(work)
+        else:
+            self._waiting.extendleft(work for later in reversed(behind) for work in reversed(later.work))
         for work in batch.work:
             work.deaths += status is Status.WORKER_LOST
             timed_out = status is Status.TIMED_OUT and len(batch.work) == 1
