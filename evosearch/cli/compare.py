@@ -34,7 +34,7 @@ from evosearch.cli.study_view import (
 )
 from evosearch.errors import ConfigError, ProgramError, StudyError
 from evosearch.evaluation.cost import seconds_per_step, shapes_of, state_bytes
-from evosearch.evaluation.references import REFERENCES
+from evosearch.evaluation.references import PREFIX, REFERENCES
 from evosearch.json_text import json_text
 from evosearch.language import analyze
 from evosearch.records.files import write_atomically
@@ -56,7 +56,6 @@ from evosearch.study.trials import Trials, versions
 from evosearch.study.tuned import read_tuned, shipped_file
 from evosearch.study.tuning import Effort
 
-PREFIX = "optax:"
 FAILED = 1
 SWEEPS = ("lr,wd", "batch")
 

@@ -15,8 +15,8 @@ from evosearch.cli.funnel_plots import draw_stage, draw_survivors
 from evosearch.cli.study_view import TIMEOUT_SECONDS, StudyBar, StudyLines, make_study_view, task_errors
 from evosearch.errors import ConfigError, ProgramError, nearest
 from evosearch.evaluation import Plan
-from evosearch.evaluation.references import REFERENCES
-from evosearch.funnel.config import REFERENCE, FunnelConfig, load_funnel
+from evosearch.evaluation.references import PREFIX, REFERENCES
+from evosearch.funnel.config import FunnelConfig, load_funnel
 from evosearch.funnel.entrants import Entrant, distinct, of_folder, of_program, of_reference, of_run
 from evosearch.funnel.plan import State
 from evosearch.funnel.result import Funnel, funnel_facts
@@ -104,7 +104,7 @@ def _entrants(text: str, config: FunnelConfig) -> list[Entrant]:
 
 def _planted(text: str) -> Entrant:
     """A program, or `optax:NAME`."""
-    name = text.removeprefix(REFERENCE)
+    name = text.removeprefix(PREFIX)
     if name != text and name in REFERENCES:
         return of_reference(name, planted=True)
     if name != text and not Path(text).exists():
@@ -114,7 +114,7 @@ def _planted(text: str) -> Entrant:
     try:
         found = find_program(text)
     except ProgramError as error:
-        raise ConfigError(f"{error}; optax's optimizers are named {REFERENCE}NAME") from None
+        raise ConfigError(f"{error}; optax's optimizers are named {PREFIX}NAME") from None
     is_file = Path(text).is_file()
     return of_program(Path(text).stem if is_file else found.name, found.program, text)
 
@@ -196,20 +196,14 @@ def stage_table(staged: Staged) -> RenderableType:
                 Text(_word(verdict.decision), "green" if verdict.promoted else "dim"),
             ]
         )
-    columns = [
-        "",
-        "seeds",
-        *staged.tasks,
-        *(f"to {b.name.removeprefix(REFERENCE)}, %" for b in staged.baselines),
-        "decision",
-    ]
+    columns = ["", "seeds", *staged.tasks, *_against(staged), "decision"]
     tested = any(verdict.differences for verdict in staged.verdicts)
     sure = "each bound for all programs and looks together" if tested else "95 % intervals, each alone"
     return make_table(f"Stage {staged.name}: lower is better; {sure}", columns, cells, unbroken=1)
 
 
 def _against(staged: Staged) -> list[str]:
-    return [f"to {baseline.name.removeprefix(REFERENCE)}, %" for baseline in staged.baselines]
+    return [f"to {baseline.name.removeprefix(PREFIX)}, %" for baseline in staged.baselines]
 
 
 def _word(decision: Decision) -> str:

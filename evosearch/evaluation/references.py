@@ -22,6 +22,9 @@ import jax.numpy as jnp
 import optax
 import optax.contrib
 
+PREFIX = "optax:"
+"""What a reference's name begins with wherever programs are named, too."""
+
 Array = jax.Array
 Transformation: TypeAlias = optax.GradientTransformation
 

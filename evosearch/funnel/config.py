@@ -23,12 +23,9 @@ from evosearch.config.sections import (
 )
 from evosearch.config.yaml_file import Document
 from evosearch.errors import ConfigError, ProgramError, nearest
-from evosearch.evaluation.references import REFERENCES
+from evosearch.evaluation.references import PREFIX, REFERENCES
 from evosearch.funnel.rules import Best, Better, Rule
 from evosearch.study.tuning import Effort
-
-REFERENCE = "optax:"
-"""What the names of optax's optimizers begin with, so that they differ from programs'."""
 
 
 class TuningConfig(Section):
@@ -186,7 +183,7 @@ def make_funnel(document: Document, source: str) -> FunnelConfig:
         check_data(stage.tasks, document, ("stages", index, "tasks"), source)
     for name in config.entrants.planted:
         at = where(document, ("entrants", "planted"), source)
-        reference = name.removeprefix(REFERENCE)
+        reference = name.removeprefix(PREFIX)
         if reference in REFERENCES and reference != name:
             continue
         if reference != name and not Path(name).exists():
@@ -194,5 +191,5 @@ def make_funnel(document: Document, source: str) -> FunnelConfig:
         try:
             find_program(name)
         except ProgramError as error:
-            raise ConfigError(f"{at}: {error}; optax's optimizers are named {REFERENCE}NAME") from None
+            raise ConfigError(f"{at}: {error}; optax's optimizers are named {PREFIX}NAME") from None
     return config

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from evosearch.errors import ProgramError, RunError, StudyError
-from evosearch.evaluation.references import REFERENCES
+from evosearch.evaluation.references import PREFIX, REFERENCES
 from evosearch.evaluation.settings import Statements
-from evosearch.funnel.config import REFERENCE, EntrantsConfig
+from evosearch.funnel.config import EntrantsConfig
 from evosearch.inspection import History, best, read_history
 from evosearch.inspection.ancestry import ancestor_ids
 from evosearch.inspection.history import Ints
@@ -53,7 +53,7 @@ class Entrant:
     def tunable(self) -> Tunable:
         """How it is tuned."""
         if self.statements is None:
-            return tunable_reference(self.text.removeprefix(REFERENCE))
+            return tunable_reference(self.text.removeprefix(PREFIX))
         return tunable_program(self.name, self.statements)
 
     @property
@@ -76,7 +76,7 @@ def entrant_from(data: Mapping[str, Any], place: str) -> Entrant:
         name, text, source, score = (data[key] for key in ("name", "text", "source", "score"))
         if not isinstance(name, str) or not isinstance(source, str):
             raise TypeError(f"expected texts, found {name!r} from {source!r}")
-        if name == f"{text}{PLANTED}" and text in {f"{REFERENCE}{known}" for known in REFERENCES}:
+        if name == f"{text}{PLANTED}" and text in {f"{PREFIX}{known}" for known in REFERENCES}:
             return Entrant(name, None, source)
         return of_program(name, parse(text, place), source, None if score is None else float(score))
     except (KeyError, TypeError, ValueError, AttributeError, ProgramError) as error:
@@ -105,7 +105,7 @@ def of_reference(name: str, planted: bool = False) -> Entrant:
     >>> of_reference("adamw", planted=True).name
     'optax:adamw (planted)'
     """
-    return Entrant(f"{REFERENCE}{name}{PLANTED if planted else ''}", None, "optax")
+    return Entrant(f"{PREFIX}{name}{PLANTED if planted else ''}", None, "optax")
 
 
 def of_folder(folder: Path) -> list[Entrant]:
@@ -247,7 +247,7 @@ def distinct(entrants: Iterable[Entrant]) -> tuple[list[Entrant], list[tuple[str
     kept: dict[str, Entrant] = {}
     alike: list[tuple[str, str]] = []
     for entrant in entrants:
-        if entrant.statements is not None and entrant.name.startswith(REFERENCE):
+        if entrant.statements is not None and entrant.name.startswith(PREFIX):
             raise StudyError(
                 f"the program {entrant.source} is named {entrant.name!r} as if it were optax's; rename it, "
                 "or name optax's optimizer itself"

@@ -27,7 +27,8 @@ from evosearch.config.surroundings import first_difference, surroundings
 from evosearch.config.yaml_file import dump_yaml, parse_yaml
 from evosearch.errors import ConfigError, StudyError
 from evosearch.evaluation import Plan, Tuned
-from evosearch.funnel.config import REFERENCE, FunnelConfig
+from evosearch.evaluation.references import PREFIX
+from evosearch.funnel.config import FunnelConfig
 from evosearch.funnel.contest import Noted
 from evosearch.funnel.entrants import Entrant, entrant_from
 from evosearch.funnel.plan import State
@@ -219,7 +220,7 @@ def _made_with(config: FunnelConfig) -> dict[str, Any]:
 def _row(noted: Noted) -> TrainingRow:
     candidate, measured = noted.candidate, noted.measured
     text, values = (
-        (f"{REFERENCE}{candidate.name}", candidate.values)
+        (f"{PREFIX}{candidate.name}", candidate.values)
         if isinstance(candidate, Tuned)
         else (program_text(candidate), ())
     )

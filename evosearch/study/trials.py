@@ -23,6 +23,7 @@ import jax
 from evosearch import __version__
 from evosearch.errors import StudyError
 from evosearch.evaluation import Job, Plan, Status, Tuned
+from evosearch.evaluation.references import PREFIX
 from evosearch.language import program_text
 from evosearch.runtime import processor
 from evosearch.study.ledger import Ledger, Measured
@@ -248,7 +249,7 @@ def candidate_identity(candidate: Candidate) -> dict[str, Any]:
 def candidate_label(candidate: Candidate) -> str:
     """A candidate for people."""
     if isinstance(candidate, Tuned):
-        return f"optax:{candidate.name} at {', '.join(f'{value:g}' for value in candidate.values)}"
+        return f"{PREFIX}{candidate.name} at {', '.join(f'{value:g}' for value in candidate.values)}"
     return f"a program of {len(candidate)} statements"
 
 
