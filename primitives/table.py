@@ -35,6 +35,7 @@ class Primitive:
         kernel: `kernel(space, *args)` in JAX, float32 in and out, for the layouts of `spaces.py`.
         elementwise: the same as a plain JAX function on broadcastable arrays; None if the primitive has to
             look at whole arrays or the whole tree.
+        c: the same as a C expression over floats x, y, a, with `elementwise.h`; None for constants too.
         reference: an independent NumPy version; `reference.py` tells its conventions.
         formula: the equation over x, y, a in NumPy's notation; a reduction runs over one array or, for
             primitives of the whole tree, over all of it.
@@ -69,6 +70,7 @@ class Primitive:
     summary: str
     infix: str | None = None
     aliases: tuple[str, ...] = ()
+    c: str | None = None
     ieee: bool = False
     commutative: bool = False
     associative: bool = False
@@ -102,17 +104,35 @@ def _laws(laws: str) -> dict[str, Any]:
 
 
 def _unary(
-    name: str, f: _Function, ref: _Function, formula: str, summary: str, laws: str = "", origin: str = "paper"
+    name: str,
+    f: _Function,
+    ref: _Function,
+    formula: str,
+    summary: str,
+    laws: str = "",
+    *,
+    origin: str = "paper",
+    c: str,
 ) -> Primitive:
     kernel, rule = kernels.lift(f), types.ELEMENTWISE
-    return Primitive(name, 1, "unary", rule, kernel, f, ref, formula, origin, summary, **_laws(laws))
+    return Primitive(name, 1, "unary", rule, kernel, f, ref, formula, origin, summary, c=c, **_laws(laws))
 
 
 def _binary(
-    name: str, infix: str | None, f: _Function, ref: _Function, formula: str, summary: str, laws: str = ""
+    name: str,
+    infix: str | None,
+    f: _Function,
+    ref: _Function,
+    formula: str,
+    summary: str,
+    laws: str = "",
+    *,
+    c: str,
 ) -> Primitive:
-    kernel, rule = kernels.lift(f), types.ELEMENTWISE
-    return Primitive(name, 2, "binary", rule, kernel, f, ref, formula, "paper", summary, infix, **_laws(laws))
+    kernel, rule, origin = kernels.lift(f), types.ELEMENTWISE, "paper"
+    return Primitive(
+        name, 2, "binary", rule, kernel, f, ref, formula, origin, summary, infix, c=c, **_laws(laws)
+    )
 
 
 def _linear(
@@ -127,10 +147,11 @@ def _linear(
     origin: str = "paper",
     f: _Function | None = None,
     aliases: tuple[str, ...] = (),
+    c: str | None = None,
 ) -> Primitive:
     arity, group, infix = len(rule.expects or ()), "linear_algebra", None
     return Primitive(
-        name, arity, group, rule, kernel, f, ref, formula, origin, summary, infix, aliases, **_laws(laws)
+        name, arity, group, rule, kernel, f, ref, formula, origin, summary, infix, aliases, c, **_laws(laws)
     )
 
 
@@ -141,19 +162,37 @@ def _constant(name: str, number: float, ref: _Function, formula: str, summary: s
 
 TABLE: tuple[Primitive, ...] = (
     # The paper's 43: name, JAX function, NumPy reference, formula, summary, laws.
-    _unary("abs", jnp.abs, ref.absolute, "abs(x)", "Size of x.", "ieee even idempotent nonnegative"),
-    _unary("cos", jnp.cos, ref.cos, "cos(x)", "Cosine of x in radians.", "even"),
-    _unary("sin", jnp.sin, ref.sin, "sin(x)", "Sine of x in radians.", "odd"),
-    _unary("tan", jnp.tan, ref.tan, "tan(x)", "Tangent of x in radians.", "odd"),
-    _unary("arcsin", jnp.arcsin, ref.arcsin, "arcsin(x)", "Inverse sine; NaN outside [-1, 1].", "odd"),
     _unary(
-        "arccos", jnp.arccos, ref.arccos, "arccos(x)", "Inverse cosine; NaN outside [-1, 1].", "nonnegative"
+        "abs", jnp.abs, ref.absolute, "abs(x)", "Size of x.", "ieee even idempotent nonnegative", c="fabsf(x)"
     ),
-    _unary("arctan", jnp.arctan, ref.arctan, "arctan(x)", "Inverse tangent.", "odd"),
-    _unary("sinh", jnp.sinh, ref.sinh, "sinh(x)", "Hyperbolic sine.", "odd"),
-    _unary("cosh", jnp.cosh, ref.cosh, "cosh(x)", "Hyperbolic cosine.", "even nonnegative"),
-    _unary("tanh", jnp.tanh, ref.tanh, "tanh(x)", "Hyperbolic tangent.", "odd"),
-    _unary("arcsinh", jnp.arcsinh, ref.arcsinh, "arcsinh(x)", "Inverse hyperbolic sine.", "odd"),
+    _unary("cos", jnp.cos, ref.cos, "cos(x)", "Cosine of x in radians.", "even", c="cosf(x)"),
+    _unary("sin", jnp.sin, ref.sin, "sin(x)", "Sine of x in radians.", "odd", c="sinf(x)"),
+    _unary("tan", jnp.tan, ref.tan, "tan(x)", "Tangent of x in radians.", "odd", c="tanf(x)"),
+    _unary(
+        "arcsin",
+        jnp.arcsin,
+        ref.arcsin,
+        "arcsin(x)",
+        "Inverse sine; NaN outside [-1, 1].",
+        "odd",
+        c="asinf(x)",
+    ),
+    _unary(
+        "arccos",
+        jnp.arccos,
+        ref.arccos,
+        "arccos(x)",
+        "Inverse cosine; NaN outside [-1, 1].",
+        "nonnegative",
+        c="acosf(x)",
+    ),
+    _unary("arctan", jnp.arctan, ref.arctan, "arctan(x)", "Inverse tangent.", "odd", c="atanf(x)"),
+    _unary("sinh", jnp.sinh, ref.sinh, "sinh(x)", "Hyperbolic sine.", "odd", c="sinhf(x)"),
+    _unary("cosh", jnp.cosh, ref.cosh, "cosh(x)", "Hyperbolic cosine.", "even nonnegative", c="coshf(x)"),
+    _unary("tanh", jnp.tanh, ref.tanh, "tanh(x)", "Hyperbolic tangent.", "odd", c="tanhf(x)"),
+    _unary(
+        "arcsinh", jnp.arcsinh, ref.arcsinh, "arcsinh(x)", "Inverse hyperbolic sine.", "odd", c="asinhf(x)"
+    ),
     _unary(
         "arccosh",
         jnp.arccosh,
@@ -161,6 +200,7 @@ TABLE: tuple[Primitive, ...] = (
         "arccosh(x)",
         "Inverse hyperbolic cosine; NaN below 1.",
         "nonnegative",
+        c="acoshf(x)",
     ),
     _unary(
         "arctanh",
@@ -169,22 +209,57 @@ TABLE: tuple[Primitive, ...] = (
         "arctanh(x)",
         "Inverse hyperbolic tangent; NaN outside [-1, 1].",
         "odd",
+        c="atanhf(x)",
     ),
-    _unary("exp", jnp.exp, ref.exp, "exp(x)", "e to the power x.", "nonnegative"),
-    _unary("exp2", kernels.exp2, ref.exp2, "2 ** x", "2 to the power x.", "nonnegative"),
-    _unary("exp10", kernels.exp10, ref.exp10, "10 ** x", "10 to the power x.", "nonnegative"),
-    _unary("expm1", jnp.expm1, ref.expm1, "exp(x) - 1", "e to the power x, less 1; accurate near 0."),
-    _unary("log", kernels.log, ref.log, "log(abs(x))", "Natural logarithm of the size of x.", "even"),
-    _unary("log10", kernels.log10, ref.log10, "log10(abs(x))", "Decimal logarithm of the size of x.", "even"),
-    _unary("log2", kernels.log2, ref.log2, "log2(abs(x))", "Binary logarithm of the size of x.", "even"),
+    _unary("exp", jnp.exp, ref.exp, "exp(x)", "e to the power x.", "nonnegative", c="expf(x)"),
+    _unary("exp2", kernels.exp2, ref.exp2, "2 ** x", "2 to the power x.", "nonnegative", c="exp2f(x)"),
+    _unary("exp10", kernels.exp10, ref.exp10, "10 ** x", "10 to the power x.", "nonnegative", c="exp10f(x)"),
+    _unary(
+        "expm1",
+        jnp.expm1,
+        ref.expm1,
+        "exp(x) - 1",
+        "e to the power x, less 1; accurate near 0.",
+        c="expm1f(x)",
+    ),
+    _unary(
+        "log",
+        kernels.log,
+        ref.log,
+        "log(abs(x))",
+        "Natural logarithm of the size of x.",
+        "even",
+        c="logf(fabsf(settled(x)))",
+    ),
+    _unary(
+        "log10",
+        kernels.log10,
+        ref.log10,
+        "log10(abs(x))",
+        "Decimal logarithm of the size of x.",
+        "even",
+        c="log10f(fabsf(settled(x)))",
+    ),
+    _unary(
+        "log2",
+        kernels.log2,
+        ref.log2,
+        "log2(abs(x))",
+        "Binary logarithm of the size of x.",
+        "even",
+        c="log2f(fabsf(settled(x)))",
+    ),
     _unary(
         "log1p",
         kernels.log1p,
         ref.log1p,
         "log(abs(1 + x))",
         "Natural logarithm of the size of 1 + x; accurate near 0.",
+        c="log1pf(larger(x, -2.0f - x))",
     ),
-    _unary("square", kernels.square, ref.square, "x * x", "x times itself.", "ieee even nonnegative"),
+    _unary(
+        "square", kernels.square, ref.square, "x * x", "x times itself.", "ieee even nonnegative", c="x * x"
+    ),
     _unary(
         "sqrt",
         kernels.sqrt,
@@ -192,10 +267,27 @@ TABLE: tuple[Primitive, ...] = (
         "sqrt(abs(x))",
         "Square root of the size of x.",
         "ieee even nonnegative",
+        c="sqrtf(fabsf(x))",
     ),
-    _unary("cube", kernels.cube, ref.cube, "x * x * x", "Third power of x.", "ieee odd"),
-    _unary("cbrt", kernels.cbrt, ref.cbrt, "cbrt(x)", "Real cube root; negative for negative x.", "odd"),
-    _unary("sign", jnp.sign, ref.sign, "sign(x)", "-1, 0 or 1.", "ieee odd idempotent"),
+    _unary("cube", kernels.cube, ref.cube, "x * x * x", "Third power of x.", "ieee odd", c="x * x * x"),
+    _unary(
+        "cbrt",
+        kernels.cbrt,
+        ref.cbrt,
+        "cbrt(x)",
+        "Real cube root; negative for negative x.",
+        "odd",
+        c="cbrtf(settled(x))",
+    ),
+    _unary(
+        "sign",
+        jnp.sign,
+        ref.sign,
+        "sign(x)",
+        "-1, 0 or 1.",
+        "ieee odd idempotent",
+        c="x > 0.0f ? 1.0f : x < 0.0f ? -1.0f : x",
+    ),
     _unary(
         "reciprocal",
         kernels.reciprocal,
@@ -203,11 +295,19 @@ TABLE: tuple[Primitive, ...] = (
         "1 / x",
         "1 over x, unguarded.",
         "ieee odd involution",
+        c="1.0f / x",
     ),
-    _binary("add", "+", jnp.add, ref.add, "x + y", "Sum.", "ieee commutative associative"),
-    _binary("subtract", "-", jnp.subtract, ref.subtract, "x - y", "Difference.", "ieee"),
+    _binary("add", "+", jnp.add, ref.add, "x + y", "Sum.", "ieee commutative associative", c="x + y"),
+    _binary("subtract", "-", jnp.subtract, ref.subtract, "x - y", "Difference.", "ieee", c="x - y"),
     _binary(
-        "multiply", "*", jnp.multiply, ref.multiply, "x * y", "Product.", "ieee commutative associative odd"
+        "multiply",
+        "*",
+        jnp.multiply,
+        ref.multiply,
+        "x * y",
+        "Product.",
+        "ieee commutative associative odd",
+        c="x * y",
     ),
     _binary(
         "divide",
@@ -217,6 +317,7 @@ TABLE: tuple[Primitive, ...] = (
         "x / (y + 1e-8)",
         "Quotient; 1e-8 is added to the divisor.",
         "ieee odd",
+        c="x / (y + 1e-8f)",
     ),
     _binary(
         "power",
@@ -225,6 +326,7 @@ TABLE: tuple[Primitive, ...] = (
         ref.power,
         "x ** y",
         "x to the power y; NaN for negative x and fractional y.",
+        c="powf(settled(x), y)",
     ),
     _binary(
         "maximum",
@@ -234,6 +336,7 @@ TABLE: tuple[Primitive, ...] = (
         "maximum(x, y)",
         "The larger of the two.",
         "ieee commutative associative idempotent diagonal",
+        c="larger(x, y)",
     ),
     _binary(
         "minimum",
@@ -243,6 +346,7 @@ TABLE: tuple[Primitive, ...] = (
         "minimum(x, y)",
         "The smaller of the two.",
         "ieee commutative associative idempotent diagonal",
+        c="smaller(x, y)",
     ),
     _linear(
         "norm",
@@ -300,6 +404,7 @@ TABLE: tuple[Primitive, ...] = (
         "ieee diagonal",
         f=kernels.interp,
         aliases=("interpolate",),
+        c="(1.0f - a) * x + a * y",
     ),
     _constant("get_pi", math.pi, ref.get_pi, "pi", "The number pi."),
     _constant("get_e", math.e, ref.get_e, "e", "Euler's number."),
@@ -313,6 +418,7 @@ TABLE: tuple[Primitive, ...] = (
         "x with its sign turned.",
         "ieee odd involution",
         origin="released code",
+        c="-x",
     ),
     _linear(
         "rms",

@@ -21,7 +21,8 @@ from evosearch.evaluation import Evaluator, Job, Outcome, Plan, Status, TaskPlan
 from evosearch.evolution import Absorbed, Budget, Engine, HurdleRules, Restarts, Rules, SeedRules
 from evosearch.evolution.engine import Child
 from evosearch.language import AbstractExecution, Judged, builtin
-from evosearch.language.mutation import MutationRules, Statements, mutate
+from evosearch.language.mutation import MutationRules, mutate
+from evosearch.language.program import Statements
 from evosearch.language.vocabulary import vocabulary
 from evosearch.records import RunWriter
 from evosearch.runtime import processor, rare_garbage_collection

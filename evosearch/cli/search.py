@@ -25,6 +25,7 @@ from evosearch.cli.console import (
 )
 from evosearch.cli.live import make_view
 from evosearch.errors import RunError
+from evosearch.evaluation.interpreters import choose
 from evosearch.language import parse
 from evosearch.search.config import Config, load_config
 from evosearch.search.report import Standing
@@ -42,6 +43,10 @@ def search_command(
     folder = run_folder(config, out, resume)
     console = make_console(stderr=as_json)
     console.print(f"run: {printable(str(folder))}", markup=False)
+    if config.evaluation.way == "interpreter":
+        choice = choose(config.evaluation.interpreter)
+        reason = f" ({choice.reason})" if choice.reason else ""
+        console.print(f"interpreter: {choice.name}{printable(reason)}", markup=False)
     stop = Stop()
     with make_view(as_json) as view, _clean_stop(stop, console):
         summary = run_search(config, folder, resume=resume, view=view, stop=stop)

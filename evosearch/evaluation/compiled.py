@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from evosearch.evaluation.rule import moved
 from evosearch.language.abstract import analyze
 from evosearch.language.program import Constant, Statement
 from primitives import BY_NAME, TreeSpace
@@ -55,14 +56,21 @@ class Compiled:
         zeros = tuple(jnp.zeros_like(leaf) for leaf in w)
         return State(zeros if "m" in carried else (), zeros if "v" in carried else ())
 
-    def update(
-        self, schedule: NDArray[np.float32] | Array, state: State, w: Leaves, g: Any, step: Array
-    ) -> tuple[Leaves, State]:
-        """One run of the program: update and new state."""
+    def step(
+        self,
+        schedule: NDArray[np.float32] | Array,
+        state: State,
+        w: Leaves,
+        g: Any,
+        factor: Array,
+        step: Array,
+    ) -> tuple[Leaves, State, Array]:
+        """One run of the program: new weights and state, and whether the weights are finite."""
         zeros = tuple(jnp.zeros_like(leaf) for leaf in w)
         inputs = {"w": w, "g": self.pack(g), "m": state.m or zeros, "v": state.v or zeros}
         env = run_program(self.statements, {**inputs, "lr": jnp.asarray(schedule)[step]})
-        return env["update"], State(env["m"] if state.m else (), env["v"] if state.v else ())
+        w, finite = moved(w, env["update"], factor)
+        return w, State(env["m"] if state.m else (), env["v"] if state.v else ()), finite
 
 
 def run_program(statements: Sequence[Statement], inputs: dict[str, Any]) -> dict[str, Any]:

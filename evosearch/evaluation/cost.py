@@ -13,9 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from evosearch.evaluation.compiled import Compiled
-from evosearch.evaluation.evaluator import TaskPlan, Tuned
+from evosearch.evaluation.evaluator import Tuned
+from evosearch.evaluation.plan import TaskPlan
 from evosearch.evaluation.references import REFERENCES, ReferenceRule, state_bytes_per_parameter
-from evosearch.evaluation.training import Inputs, Rule, Trained, training
+from evosearch.evaluation.rule import Rule
+from evosearch.evaluation.training import Inputs, Trained, training
 from evosearch.language import Statement, analyze
 from proxy_tasks import Split, Task
 

@@ -1,70 +1,55 @@
 """A program as data: instructions, scalars and registers for the interpreter.
 
-Only live statements are encoded, and repeated expressions once. Three things keep the run short:
-
-- scalars that depend on nothing but `lr` and constants are known for every step before the training starts;
-  they are computed here, for all steps at once, and become columns of a table;
-- what remains works on rows of a register file, one flat vector of all weights each; rows are reused as soon
-  as nobody reads their value any more, so the rows in use stay in the processor's cache;
-- the new `m` and `v` are written to the rows where the next step expects them.
+What has to be computed works on rows of a register file, one flat vector of all weights each. Rows are
+reused as soon as nobody reads their value any more, so the rows in use stay in the processor's cache; the new
+`m` and `v` are written to the rows where the next step expects them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evosearch.language.abstract import DEPENDS, INITIAL, Env, Value, analyze, apply_primitive
-from evosearch.language.program import OUTPUTS, Statement
-from primitives import BY_NAME, TABLE, ValueType
+from evosearch.evaluation.flow import (
+    FIRST_COMPUTED,
+    OPCODES,
+    Capacity,
+    Flow,
+    G,
+    Instruction,
+    M,
+    V,
+    W,
+    flow_of,
+)
+from evosearch.language.program import Statement
 
-W_ROW, G_ROW, M_ROW, V_ROW = range(4)
-FIRST_FREE_ROW = 4
+W_ROW, G_ROW, M_ROW, V_ROW = W, G, M, V
+FIRST_FREE_ROW = FIRST_COMPUTED
 
-COPY = len(TABLE)
+COPY = len(OPCODES)
 """The opcode after those of the table: row x to row d."""
 
-OPCODES = {primitive.name: code for code, primitive in enumerate(TABLE)}
 
-Column = NDArray[np.float32]
+def row_count(capacity: Capacity) -> int:
+    """The four inputs that are tensors, and a row for each statement at worst."""
+    return FIRST_FREE_ROW + capacity.statements
 
 
-@dataclass(frozen=True)
-class Capacity:
-    """How large a program an interpreter takes; part of what is compiled.
-
-    Attributes:
-        statements: the most live statements.
-    """
-
-    statements: int = 40
-
-    @property
-    def instructions(self) -> int:
-        """One for each statement, and a copy for each state slot."""
-        return self.statements + 2
-
-    @property
-    def rows(self) -> int:
-        """The four inputs that are tensors, and a row for each statement at worst."""
-        return FIRST_FREE_ROW + self.statements
-
-    @property
-    def scalars(self) -> int:
-        """At most three arguments a statement."""
-        return 3 * self.statements
+def instruction_count(capacity: Capacity) -> int:
+    """One for each statement, and a copy for each state slot."""
+    return capacity.statements + 2
 
 
 class Encoded(NamedTuple):
     """A program as arrays of fixed shape.
 
     Attributes:
-        instructions: int32 (capacity.instructions, 5): opcode, destination row, operands x, y, z. An operand
-            below capacity.rows is a row; others are columns of `scalars`.
+        instructions: int32 (instruction_count, 5): opcode, destination row, operands x, y, z. An operand
+            below row_count is a row; others are columns of `scalars`.
         length: int32 (), how many instructions there are.
         update_row: int32 (), the row that holds `update` after the last instruction.
         scalars: float32 (steps, capacity.scalars).
@@ -74,23 +59,6 @@ class Encoded(NamedTuple):
     length: NDArray[np.int32]
     update_row: NDArray[np.int32]
     scalars: NDArray[np.float32]
-
-
-class _Instruction(NamedTuple):
-    """Before registers are assigned: results and operands are numbers of values, or scalar columns."""
-
-    opcode: int
-    result: int
-    operands: tuple[tuple[bool, int], ...]  # (is a scalar column, number)
-
-
-class _Flow(NamedTuple):
-    """A program as a list of distinct computations."""
-
-    instructions: list[_Instruction]
-    columns: list[Column]
-    update: int
-    carried: tuple[tuple[int, int], ...]  # (row where the slot lives, number of its new value)
 
 
 def encode(statements: Sequence[Statement], schedule: NDArray[np.float32], capacity: Capacity) -> Encoded:
@@ -104,75 +72,28 @@ def encode(statements: Sequence[Statement], schedule: NDArray[np.float32], capac
     Raises:
         ValueError: the program is invalid, or larger than the capacity.
     """
-    analysis = analyze(statements)
-    if analysis.refusal is not None:
-        raise ValueError(f"only a valid program can be encoded: {analysis.refusal.reason}")
-    live = [s for s, flag in zip(statements, analysis.live, strict=True) if flag]
-    if len(live) > capacity.statements:
-        raise ValueError(f"expected at most {capacity.statements} live statements, found {len(live)}")
-    return _pack(_flow(live, analysis.state, schedule), capacity, len(schedule))
-
-
-def _flow(live: Sequence[Statement], state: tuple[str, ...], schedule: Column) -> _Flow:
-    env = Env(INITIAL)
-    numbers: dict[bytes, int] = {INITIAL[name].digest: row for row, name in enumerate(("w", "g", "m", "v"))}
-    columns: list[Column] = []
-    column_of: dict[bytes, int] = {}
-    series: dict[bytes, Column] = {INITIAL["lr"].digest: schedule}
-    instructions: list[_Instruction] = []
-
-    def column(value: Value) -> int:
-        if value.digest not in column_of:
-            column_of[value.digest] = len(columns)
-            columns.append(_series(value, series))
-        return column_of[value.digest]
-
-    for statement in live:
-        args = [env[a] for a in statement.args]
-        result = apply_primitive(statement.primitive, tuple(args))
-        assert isinstance(result, Value)
-        env[statement.target] = result
-        if _known_ahead(result):
-            if result.constant is None and result.digest not in series:
-                with np.errstate(all="ignore"):
-                    computed = BY_NAME[statement.primitive].reference(*[_series(a, series) for a in args])
-                series[result.digest] = np.broadcast_to(np.float32(computed), schedule.shape)
-        elif result.digest not in numbers:
-            operands = tuple(
-                (True, column(a)) if _known_ahead(a) else (False, numbers[a.digest]) for a in args
-            )
-            numbers[result.digest] = FIRST_FREE_ROW + len(instructions)
-            instructions.append(_Instruction(OPCODES[statement.primitive], numbers[result.digest], operands))
-    update, m, v = (numbers[env[name].digest] if name in ("update", *state) else -1 for name in OUTPUTS)
-    carried = tuple((row, number) for row, number in ((M_ROW, m), (V_ROW, v)) if number >= 0)
-    return _Flow(instructions, columns, update, carried)
-
-
-def _known_ahead(value: Value) -> bool:
-    return value.type is ValueType.SCALAR and not value.depends & ~DEPENDS["lr"]
-
-
-def _series(value: Value, series: dict[bytes, Column]) -> Column:
-    return np.asarray(np.float32(value.constant)) if value.constant is not None else series[value.digest]
-
-
-def _pack(flow: _Flow, capacity: Capacity, steps: int) -> Encoded:
-    rows, copies = _assign_rows(flow)
-    table = np.zeros((capacity.instructions, 5), np.int32)
+    flow = flow_of(statements, schedule, capacity)
+    rows, copies = assign_rows(flow)
     code: list[tuple[int, ...]] = []
-    for i in flow.instructions:
-        operands = [capacity.rows + number if is_column else rows[number] for is_column, number in i.operands]
-        code.append((i.opcode, rows[i.result], *operands))
+    code += [line_of(instruction, rows, capacity) for instruction in flow.instructions]
     code += [(COPY, to, source) for to, source in copies]
+    table = np.zeros((instruction_count(capacity), 5), np.int32)
     for index, line in enumerate(code):
         table[index, : len(line)] = line
-    scalars = np.zeros((steps, capacity.scalars), np.float32)
-    for index, values in enumerate(flow.columns):
-        scalars[:, index] = values
+    scalars = flow.scalars(len(schedule), capacity)
     return Encoded(table, np.array(len(code), np.int32), np.array(rows[flow.update], np.int32), scalars)
 
 
-def _assign_rows(flow: _Flow) -> tuple[dict[int, int], list[tuple[int, int]]]:
+def line_of(instruction: Instruction, rows: Mapping[int, int], capacity: Capacity) -> tuple[int, ...]:
+    """One line of `Encoded.instructions`, without the operands that the primitive does not take."""
+    operands = [
+        row_count(capacity) + number if is_column else rows[number]
+        for is_column, number in instruction.operands
+    ]
+    return OPCODES[instruction.primitive], rows[instruction.result], *operands
+
+
+def assign_rows(flow: Flow) -> tuple[dict[int, int], list[tuple[int, int]]]:
     """The row of each value, and the copies that are left to bring the slots home."""
     last_read = dict.fromkeys(range(FIRST_FREE_ROW), -1)
     for index, instruction in enumerate(flow.instructions):

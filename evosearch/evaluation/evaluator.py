@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -18,60 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evosearch.evaluation.compiled import Compiled
-from evosearch.evaluation.encode import Capacity, encode
 from evosearch.evaluation.interpreter import Interpreter
+from evosearch.evaluation.interpreters import choose, make_interpreter
+from evosearch.evaluation.native.interpreter import NativeInterpreter
 from evosearch.evaluation.outcome import Outcome, Status
+from evosearch.evaluation.plan import Plan, TaskPlan
 from evosearch.evaluation.references import REFERENCES, ReferenceRule
-from evosearch.evaluation.schedule import Schedule
-from evosearch.evaluation.training import Inputs, Rule, Trained, training
+from evosearch.evaluation.rule import Rule
+from evosearch.evaluation.training import Inputs, Trained, training
 from evosearch.language.program import Statement
-from proxy_tasks import Split, Task, build
-
-WAYS = ("interpreter", "compiled")
-"""How a program is run: as data through the interpreter, or traced into JAX (a compilation each)."""
-
-
-@dataclass(frozen=True)
-class TaskPlan:
-    """One task of a search.
-
-    Attributes:
-        name: a row of the table of tasks.
-        knobs: the task's settings, as pairs.
-        schedule: of the learning rate.
-        clip: gradients are scaled down to this global norm; None for never.
-        curve: points of the learning curve that each training measures, at most its steps.
-    """
-
-    name: str
-    knobs: tuple[tuple[str, object], ...] = ()
-    schedule: Schedule = field(default_factory=Schedule)
-    clip: float | None = None
-    curve: int = 0
-
-    def build(self) -> Task:
-        """The task; raises TaskError as `proxy_tasks.build` does."""
-        knobs: dict[str, Any] = dict(self.knobs)
-        return build(self.name, **knobs)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All that an evaluator needs to know; plain data, the same in every process.
-
-    Attributes:
-        tasks: what candidates are trained on.
-        factors: learning-rate factors that each candidate is trained at; a factor multiplies every update.
-        hurdles: shares of the steps, in (0, 1), after which a training may be cut.
-        way: one of `WAYS`.
-        capacity: the largest program that the interpreter takes.
-    """
-
-    tasks: tuple[TaskPlan, ...]
-    factors: tuple[float, ...] = (1.0,)
-    hurdles: tuple[float, ...] = ()
-    way: str = "interpreter"
-    capacity: Capacity = field(default_factory=Capacity)
+from proxy_tasks import Split, Task
 
 
 @dataclass(frozen=True)
@@ -93,6 +49,8 @@ class Job:
             weights and the order of the data; seeds of different splits have nothing in common.
         split: where the metric is taken, and the family of seeds.
         thresholds: running losses above which training is cut [task][seed][hurdle]; empty for none.
+        limits: metrics above which nothing further is tried [task][seed]; empty for none.
+        factors: for each task the places of the learning-rate factors to try; empty for all.
     """
 
     id: int
@@ -100,6 +58,91 @@ class Job:
     seeds: tuple[tuple[int, ...], ...]
     split: Split = Split.SEARCH
     thresholds: tuple[tuple[tuple[float, ...], ...], ...] = ()
+    limits: tuple[tuple[float, ...], ...] = ()
+    factors: tuple[tuple[int, ...], ...] = ()
+
+
+class Wanted(NamedTuple):
+    """Trainings that a job needs next: of one task with one seed.
+
+    Attributes:
+        task: its index.
+        place: of the seed among the job's seeds for the task.
+        factors: indices of the learning-rate factors.
+    """
+
+    task: int
+    place: int
+    factors: tuple[int, ...]
+
+
+class Course:
+    """Which trainings a job needs, one after the other, and what follows from them.
+
+    A learning-rate factor that fails on one seed of a task, or is clearly worse than the best there, is not
+    tried on further seeds. A candidate none of whose factors gets through, or whose metric is above the job's
+    limit, is not tried on anything further.
+
+    Attributes:
+        wanted: the next trainings; None at the end.
+        outcome: what the trainings so far amount to, its seconds left out; complete at the end.
+    """
+
+    def __init__(self, plan: Plan, job: Job) -> None:
+        self._plan, self._job = plan, job
+        self._results: list[list[Mapping[int, Trained]]] = [[] for _ in job.seeds]
+        self._status = Status.OK
+        self.wanted: Wanted | None = self._first_of(0)
+
+    def tell(self, results: Mapping[int, Trained]) -> None:
+        """The results of what was wanted, by factor."""
+        assert self.wanted is not None
+        task, place, _ = self.wanted
+        self._results[task].append(results)
+        alive = tuple(f for f, result in results.items() if np.isfinite(result.metric))
+        following = self._following(task, place, alive)
+        if not alive:
+            self._status = Status.CUT if any(r.cut for r in results.values()) else Status.DIVERGED
+        elif following and self._job.limits:
+            best = min(float(results[f].metric) for f in alive)
+            self._status = Status.CUT if best > self._job.limits[task][place] else Status.OK
+        if self._status is Status.OK:
+            self.wanted = following
+        else:
+            self.wanted = None
+            del self._results[task + 1 :]
+
+    def _following(self, task: int, place: int, alive: tuple[int, ...]) -> Wanted | None:
+        """What would come next, if the candidate goes on."""
+        if place + 1 == len(self._job.seeds[task]):
+            return self._first_of(task + 1)
+        slack = self._plan.factor_slack
+        if slack is not None and alive:
+            totals = {f: sum(float(r[f].metric) for r in self._results[task]) for f in alive}
+            alive = tuple(f for f in alive if totals[f] <= (1 + slack) * min(totals.values()))
+        return Wanted(task, place + 1, alive)
+
+    def _first_of(self, begin: int) -> Wanted | None:
+        """The first seed of the next task that has seeds, from this one on."""
+        for task in range(begin, len(self._job.seeds)):
+            if self._job.seeds[task]:
+                factors = self._job.factors[task] if self._job.factors else range(len(self._plan.factors))
+                return Wanted(task, 0, tuple(factors))
+        return None
+
+    @property
+    def outcome(self) -> Outcome:
+        """See above."""
+        factors = len(self._plan.factors)
+        points = [task_plan.curve for task_plan in self._plan.tasks]
+        metrics = tuple(tuple(_row_of_metrics(r, factors) for r in task) for task in self._results)
+        hurdles = tuple(tuple(_best_hurdles(r) for r in task) for task in self._results)
+        curves = tuple(
+            tuple(_row_of_curves(r, factors, count) for r in task if count)
+            for task, count in zip(self._results, points, strict=False)  # a failure ends it early
+        )
+        steps = sum(int(r.steps) for task in self._results for seed in task for r in seed.values())
+        return Outcome(self._status, metrics, hurdles, steps, curves=curves if any(points) else ())
 
 
 _PREPARED_SEEDS = 128
@@ -107,7 +150,7 @@ _PREPARED_BYTES = 256 * 2**20
 """How many initial weights and minibatches are kept, over all tasks."""
 
 _RULES = 32
-"""How many compiled trainings are kept, over all tasks, besides the interpreter's."""
+"""How many compiled trainings are kept, over all tasks, besides those of the interpreter in `Bench`."""
 
 T = TypeVar("T")
 
@@ -137,7 +180,7 @@ class _Recent:
 
 
 @dataclass
-class _Bench:
+class Bench:
     """One task, ready to train: its arrays on the device and its compiled functions."""
 
     index: int
@@ -147,6 +190,7 @@ class _Bench:
     arrays: Mapping[Split, Any]
     prepare: Callable[[Any, Any], tuple[Any, Any]]
     evaluate: Callable[[Any, Any], jax.Array] | None
+    interpreter: Interpreter | NativeInterpreter
     interpret: Callable[[Any, Inputs], Trained]
     hurdle_steps: NDArray[np.int32]
 
@@ -167,16 +211,17 @@ class Evaluator:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.tasks: tuple[Task, ...] = tuple(task_plan.build() for task_plan in plan.tasks)
-        self._benches: dict[int, _Bench] = {}
+        self._benches: dict[int, Bench] = {}
         self._prepared = _Recent(_PREPARED_SEEDS, _PREPARED_BYTES)
         self._rules = _Recent(_RULES)
+        self._interpreter = choose(plan.interpreter).name
 
-    def _bench(self, index: int) -> _Bench:
+    def _bench(self, index: int) -> Bench:
         if index not in self._benches:
             self._benches[index] = self._make_bench(index)
         return self._benches[index]
 
-    def _make_bench(self, index: int) -> _Bench:
+    def _make_bench(self, index: int) -> Bench:
         task, task_plan = self.tasks[index], self.plan.tasks[index]
         arrays = {split: jax.device_put(data) for split, data in task.data().splits.items()}
 
@@ -186,9 +231,9 @@ class Evaluator:
 
         example = jax.eval_shape(task.init, jax.random.key(0), arrays[Split.TRAIN])
         zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), example)
-        interpreter = Interpreter(zeros, self.plan.capacity)
+        interpreter = make_interpreter(self._interpreter, zeros, self.plan.capacity)
         evaluate = lambda w, validation: jnp.float32(task.evaluate(w, validation))  # noqa: E731
-        return _Bench(
+        return Bench(
             index=index,
             task=task,
             plan=task_plan,
@@ -196,74 +241,48 @@ class Evaluator:
             arrays=arrays,
             prepare=jax.jit(prepare),
             evaluate=None if task_plan.curve else jax.jit(evaluate),
+            interpreter=interpreter,
             interpret=training(task, task.steps, interpreter, task_plan.curve, task_plan.clip),
             hurdle_steps=np.array([max(1, round(h * task.steps)) for h in self.plan.hurdles], np.int32),
         )
 
     def evaluate(self, job: Job) -> Outcome:
-        """Train every task with the candidate; see `Outcome`.
-
-        A learning-rate factor that fails on a task's first seed is not tried on its other seeds. A candidate
-        none of whose factors gets through is not tried on anything further.
-        """
+        """Train every task with the candidate; see `Course` and `Outcome`."""
         begin = time.perf_counter()
-        metrics: list[tuple[tuple[float, ...], ...]] = []
-        hurdles: list[tuple[tuple[float, ...], ...]] = []
-        curves: list[tuple[tuple[tuple[float, ...], ...], ...]] = []
-        curved = any(task_plan.curve for task_plan in self.plan.tasks)
-        steps = 0
-        status = Status.OK
-        for index, seeds in enumerate(job.seeds):
-            run = self._runner(self._bench(index), job) if seeds else None
-            task_metrics: list[tuple[float, ...]] = []
-            task_hurdles: list[tuple[float, ...]] = []
-            task_curves: list[tuple[tuple[float, ...], ...]] = []
-            alive = list(range(len(self.plan.factors)))
-            for place, seed in enumerate(seeds):
-                assert run is not None
-                thresholds = job.thresholds[index][place] if job.thresholds else ()
-                results = {f: run(seed, self.plan.factors[f], thresholds) for f in alive}
-                steps += sum(int(r.steps) for r in results.values())
-                task_metrics.append(_row_of_metrics(results, len(self.plan.factors)))
-                task_hurdles.append(_best_hurdles(results))
-                if points := self.plan.tasks[index].curve:
-                    task_curves.append(_row_of_curves(results, len(self.plan.factors), points))
-                alive = [f for f in alive if np.isfinite(results[f].metric)]
-                if not alive:
-                    status = Status.CUT if any(r.cut for r in results.values()) else Status.DIVERGED
-                    break
-            metrics.append(tuple(task_metrics))
-            hurdles.append(tuple(task_hurdles))
-            if curved:
-                curves.append(tuple(task_curves))
-            if status is not Status.OK:
-                break
-        seconds = time.perf_counter() - begin
-        return Outcome(status, tuple(metrics), tuple(hurdles), steps, seconds, tuple(curves))
-
-    def _runner(self, bench: _Bench, job: Job) -> Callable[[int, float, Sequence[float]], Trained]:
-        """A function of (seed, factor, thresholds) that trains this task with the job's candidate."""
-        program, train = self._rule(bench, job.candidate)
-        free = np.full(len(bench.hurdle_steps), np.inf, np.float32)
-
-        def run(seed: int, factor: float, thresholds: Sequence[float]) -> Trained:
-            params, batches = self._prepare(bench, job.split, seed)
-            inputs = Inputs(
-                params=params,
-                batches=batches,
-                train=bench.arrays[Split.TRAIN],
-                validation=bench.arrays[job.split],
-                factor=np.float32(factor),
-                hurdle_steps=bench.hurdle_steps,
-                thresholds=np.asarray(thresholds, np.float32) if thresholds else free,
+        course = Course(self.plan, job)
+        rules: dict[int, tuple[Any, Callable[[Any, Inputs], Trained]]] = {}
+        while course.wanted is not None:
+            task, place, factors = course.wanted
+            bench = self._bench(task)
+            if task not in rules:
+                rules[task] = self._rule(bench, job.candidate)
+            program, train = rules[task]
+            course.tell(
+                {f: jax.device_get(train(program, self._inputs(bench, job, place, f))) for f in factors}
             )
-            result: Trained = jax.device_get(train(program, inputs))
-            return result
+        return replace(course.outcome, seconds=time.perf_counter() - begin)
 
-        return run
+    def _inputs(self, bench: Bench, job: Job, place: int, factor: int) -> Inputs:
+        """What one training of a job reads: the task's seed at this place, with this factor."""
+        params, batches = self._prepare(bench, job.split, job.seeds[bench.index][place])
+        return Inputs(
+            params=params,
+            batches=batches,
+            train=bench.arrays[Split.TRAIN],
+            validation=bench.arrays[job.split],
+            factor=np.float32(self.plan.factors[factor]),
+            hurdle_steps=bench.hurdle_steps,
+            thresholds=self._thresholds(bench, job, place),
+        )
+
+    def _thresholds(self, bench: Bench, job: Job, place: int) -> NDArray[np.float32]:
+        """Running losses above which a training is cut; infinite where the job has none."""
+        thresholds = job.thresholds[bench.index][place] if job.thresholds else ()
+        free = np.full(len(bench.hurdle_steps), np.inf, np.float32)
+        return np.asarray(thresholds, np.float32) if thresholds else free
 
     def _rule(
-        self, bench: _Bench, candidate: tuple[Statement, ...] | Tuned
+        self, bench: Bench, candidate: tuple[Statement, ...] | Tuned
     ) -> tuple[Any, Callable[[Any, Inputs], Trained]]:
         """What varies between candidates, and the compiled training that takes it."""
 
@@ -280,9 +299,9 @@ class Evaluator:
         if self.plan.way == "compiled":
             params, _ = self._prepare(bench, Split.SEARCH, 0)
             return bench.schedule, compiled(candidate, Compiled(candidate, params))
-        return encode(candidate, bench.schedule, self.plan.capacity), bench.interpret
+        return bench.interpreter.encode(candidate, bench.schedule), bench.interpret
 
-    def _prepare(self, bench: _Bench, split: Split, seed: int) -> tuple[Any, Any]:
+    def _prepare(self, bench: Bench, split: Split, seed: int) -> tuple[Any, Any]:
         """Initial weights and minibatches of a seed, the same for every candidate."""
 
         def make() -> tuple[Any, Any]:

@@ -14,16 +14,21 @@ the start of a step, and branches return a row, not the file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.flatten_util import ravel_pytree
+from numpy.typing import NDArray
 
-from evosearch.evaluation.encode import G_ROW, W_ROW, Capacity, Encoded
+from evosearch.evaluation.encode import G_ROW, W_ROW, Encoded, encode, row_count
+from evosearch.evaluation.flow import Capacity
+from evosearch.evaluation.rule import moved
+from evosearch.language.program import Statement
 from primitives import TABLE, FlatSpace, Primitive, ValueType
 
 Array = jax.Array
@@ -41,6 +46,10 @@ class Interpreter:
     params: Any
     capacity: Capacity
 
+    def encode(self, statements: Sequence[Statement], schedule: NDArray[np.float32]) -> Encoded:
+        """A valid program as data; see `encode.encode`."""
+        return encode(statements, schedule, self.capacity)
+
     def pack(self, params: Any) -> Array:
         """The parameters as one float32 vector (P,)."""
         return ravel_pytree(params)[0]
@@ -51,12 +60,12 @@ class Interpreter:
 
     def start(self, w: Array) -> Array:
         """An empty register file, float32 (rows, P): m and v are zero."""
-        return jnp.zeros((self.capacity.rows, w.shape[0]), jnp.float32)
+        return jnp.zeros((row_count(self.capacity), w.shape[0]), jnp.float32)
 
-    def update(
-        self, program: Encoded, registers: Array, w: Array, g: Any, step: Array
-    ) -> tuple[Array, Array]:
-        """One run of the program: the update (P,) and the registers with the new m and v."""
+    def step(
+        self, program: Encoded, registers: Array, w: Array, g: Any, factor: Array, step: Array
+    ) -> tuple[Array, Array, Array]:
+        """One run of the program: new weights, the registers with the new m and v, all finite or not."""
         registers = _put_leaves(_put(registers, W_ROW, w), G_ROW, g)
         scalars = lax.dynamic_index_in_dim(program.scalars, step, keepdims=False)
         branches = self._branches(w.shape[0])
@@ -66,12 +75,13 @@ class Interpreter:
             return _put(registers, line[1], lax.switch(line[0], branches, registers, scalars, line))
 
         registers = lax.fori_loop(0, program.length, execute, registers)
-        return _row(registers, jnp.asarray(program.update_row)), registers
+        w, finite = moved(w, _row(registers, jnp.asarray(program.update_row)), factor)
+        return w, registers, finite
 
     def _branches(self, size: int) -> list[Callable[[Array, Array, Array], Array]]:
         sizes = tuple(leaf.size for leaf in jax.tree.leaves(self.params))
         space = FlatSpace(sizes)
-        rows = self.capacity.rows
+        rows = row_count(self.capacity)
         copy = lambda registers, _, line: _row(registers, line[2])  # noqa: E731
         return [_branch(primitive, space, rows, size) for primitive in TABLE] + [copy]
 

@@ -22,6 +22,8 @@ import jax.numpy as jnp
 import optax
 import optax.contrib
 
+from evosearch.evaluation.rule import moved
+
 PREFIX = "optax:"
 """What a reference's name begins with wherever programs are named, too."""
 
@@ -243,12 +245,15 @@ class ReferenceRule:
         # No hyperparameter enters the initial state of any reference.
         return self._transformation(jnp.ones(len(self.reference.grids)), jnp.float32(0)).init(w)
 
-    def update(self, program: tuple[Any, Any], state: Any, w: Any, g: Any, step: Array) -> tuple[Any, Any]:
-        """What to subtract from the weights, and the new state."""
+    def step(
+        self, program: tuple[Any, Any], state: Any, w: Any, g: Any, factor: Any, step: Array
+    ) -> tuple[Any, Any, Array]:
+        """New weights and state, and whether the weights are finite."""
         schedule, hyperparameters = program
         lr = jnp.asarray(schedule)[step] * hyperparameters[0]
         updates, state = self._transformation(hyperparameters, lr).update(g, state, w)
-        return jax.tree.map(jnp.negative, updates), state
+        w, finite = moved(w, jax.tree.map(jnp.negative, updates), factor)
+        return w, state, finite
 
 
 def state_bytes_per_parameter(reference: Reference, params: Any) -> float:

@@ -48,7 +48,7 @@ def with_settings(statements: Sequence[Statement], factor: float = 1.0, decay: f
 
 
 def _times(target: str, variable: str, number: float) -> Statement:
-    return Statement(target, "multiply", (variable, number))  # type: ignore[arg-type]
+    return Statement(target, "multiply", (variable, number))
 
 
 def _fresh(name: str, statements: Iterable[Statement]) -> str:

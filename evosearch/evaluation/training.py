@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,36 +12,10 @@ import optax
 from jax import lax
 from numpy.typing import NDArray
 
+from evosearch.evaluation.rule import Rule
 from proxy_tasks import Task
 
 Array = jax.Array
-
-
-class Rule(Protocol):
-    """How weights are laid out and how one update is computed from a gradient.
-
-    `program` is whatever varies between calls without a new compilation: an encoded program, a schedule,
-    hyperparameters.
-    """
-
-    def pack(self, params: Any) -> Any:
-        """The parameter tree in the rule's own layout."""
-        ...
-
-    def unpack(self, w: Any) -> Any:
-        """The parameter tree of a value in the rule's own layout."""
-        ...
-
-    def start(self, w: Any) -> Any:
-        """The state before the first step."""
-        ...
-
-    def update(self, program: Any, state: Any, w: Any, g: Any, step: Array) -> tuple[Any, Any]:
-        """What to subtract from the weights, in the rule's layout, and the new state.
-
-        `g` is a tree like the parameters.
-        """
-        ...
 
 
 class Trained(NamedTuple):
@@ -151,9 +125,8 @@ def training(
             value, g = jax.value_and_grad(task.loss)(rule.unpack(w), inputs.train, batch)
             if clip is not None:
                 g = clipped(g, clip)
-            update, state = rule.update(program, state, w, g, step)
-            w = jax.tree.map(lambda x, u: x - inputs.factor * u, w, update)
-            finite = jnp.isfinite(value) & _all_finite(w)
+            w, state, finite = rule.step(program, state, w, g, inputs.factor, step)
+            finite = finite & jnp.isfinite(value)
             cut = jnp.bool_(False)
             if hurdles:
                 running = jnp.where(step == 0, value, RUNNING * running + (1 - RUNNING) * value)
@@ -211,7 +184,3 @@ def clipped(g: Any, norm: float) -> Any:
     """
     scaled, _ = optax.clip_by_global_norm(norm).update(g, optax.EmptyState())
     return scaled
-
-
-def _all_finite(w: Any) -> Array:
-    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(w)]))

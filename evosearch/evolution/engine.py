@@ -23,14 +23,16 @@ from evosearch.evolution.population import Leaders, Member, Population
 from evosearch.evolution.rules import Purpose, Rules, reseed
 from evosearch.language.abstract import AbstractExecution, Edit, Judged
 from evosearch.language.fingerprint import fingerprint
-from evosearch.language.mutation import Mutation, Statements, mutate, pick, random_program
+from evosearch.language.mutation import Mutation, mutate, pick, random_program
+from evosearch.language.program import Statements
 
 WARM_START = -1
 """The id of the warm start; children count from 0."""
 
 MAX_ATTEMPTS = 100_000
 LEADERS = 50
-THRESHOLD_INTERVAL = 64
+BARS_INTERVAL = 64
+"""Hurdles are set anew after so many children."""
 
 
 class Request(NamedTuple):
@@ -38,6 +40,15 @@ class Request(NamedTuple):
 
     seeds: Seeds
     thresholds: tuple[tuple[tuple[float, ...], ...], ...] = ()
+    limits: tuple[tuple[float, ...], ...] = ()
+    factors: tuple[tuple[int, ...], ...] = ()
+
+
+class _Bars(NamedTuple):
+    """Where candidates are cut, relative to the warm start: running losses [task][hurdle], scores [task]."""
+
+    losses: tuple[tuple[float, ...], ...]
+    scores: tuple[float, ...]
 
 
 class Child(NamedTuple):
@@ -123,7 +134,7 @@ class Engine:
         known = Known()
         known.assigned = rules.seeds.most
         known.learn(self.scale, rules.seeds.pools, baseline, rules.seeds.penalty)
-        self._warm_start = Member(WARM_START, known, warm_start, judged.values)
+        self._warm_start = Member(WARM_START, known, warm_start, judged)
         self._cache: dict[bytes, Known] = {judged.hash: known}
         self._fingerprints: dict[bytes, Known] = {}
         if rules.fingerprint:
@@ -242,7 +253,7 @@ class Engine:
             child.known.learn(self.scale, child.request.seeds, outcome, self.rules.seeds.penalty)
             self.counts.steps += outcome.steps
         self._under_way.popleft()
-        member = Member(child.id, child.known, child.statements, child.judged.values)
+        member = Member(child.id, child.known, child.statements, child.judged)
         self._population.add(member)
         self._leaders.offer(member)
         fitness = child.known.fitness
@@ -262,8 +273,8 @@ class Engine:
         self._run_first = self._next
         self._run_best = founder.known.fitness
         self._run_best_at = self._next
-        self._thresholds: tuple[tuple[float, ...], ...] = ()
-        self._thresholds_at = 0
+        self._bars = _Bars((), ())
+        self._bars_at = 0
 
     def _run_is_over(self) -> bool:
         restarts = self.rules.restarts
@@ -317,7 +328,7 @@ class Engine:
             if result is None:
                 continue
             statements, mutation = result
-            edit = Edit(parent.values, parent.statements, mutation.statement, mutation.new, mutation.gone)
+            edit = Edit(parent.statements, parent.judged, mutation.statement, mutation.new, mutation.gone)
             judged = self._abstract.judge(statements, edit)
             if isinstance(judged, Judged):
                 return statements, mutation, judged, invalid
@@ -365,10 +376,10 @@ class Engine:
             seeds = self._first_seeds(number, digest)
             known.assigned = len(seeds[0])
             known.walk = _walk(digest)
-            return Request(seeds, self._absolute_thresholds(number, seeds))
+            return self._hurdled(number, seeds)
         if rules.policy == "accumulating" and known.alive and known.assigned < rules.most:
             known.assigned += 1
-            return Request(self._sequence(known.walk, known.assigned - 1, 1))
+            return Request(self._sequence(known.walk, known.assigned - 1, 1), factors=self._factors(known))
         return None
 
     def _first_seeds(self, number: int, digest: bytes) -> Seeds:
@@ -387,22 +398,44 @@ class Engine:
             for pool in self.rules.seeds.pools
         )
 
-    def _absolute_thresholds(self, number: int, seeds: Seeds) -> tuple[tuple[tuple[float, ...], ...], ...]:
-        hurdles = self.rules.hurdles
-        if not hurdles.count:
-            return ()
-        if not self._thresholds or number - self._thresholds_at >= THRESHOLD_INTERVAL:
-            self._thresholds_at = number
-            self._thresholds = tuple(
-                tuple(
-                    (1 + hurdles.slack) * self._population.hurdle_quantile(task, hurdle, hurdles.quantile)
-                    for hurdle in range(hurdles.count)
-                )
-                for task in range(len(self.rules.seeds.pools))
-            )
-        return tuple(
+    def _hurdled(self, number: int, seeds: Seeds) -> Request:
+        """A request with the hurdles of the moment, as losses and metrics of each seed."""
+        hurdles, scale = self.rules.hurdles, self.scale
+        if not (hurdles.count or hurdles.seeds):
+            return Request(seeds)
+        if not (self._bars.losses or self._bars.scores) or number - self._bars_at >= BARS_INTERVAL:
+            self._bars_at, self._bars = number, self._bars_now()
+        thresholds = tuple(
             tuple(tuple(r * b for r, b in zip(ratios, base[seed], strict=True)) for seed in places)
-            for ratios, base, places in zip(self._thresholds, self.scale.hurdles, seeds, strict=True)
+            for ratios, base, places in zip(self._bars.losses, scale.hurdles, seeds, strict=False)
+        )
+        limits = tuple(
+            tuple(score / scale.unit * base[seed] for seed in places)
+            for score, base, places in zip(self._bars.scores, scale.metrics, seeds, strict=False)
+        )
+        return Request(seeds, thresholds, limits)
+
+    def _bars_now(self) -> _Bars:
+        hurdles, tasks = self.rules.hurdles, range(len(self.rules.seeds.pools))
+        population, height = self._population, 1 + hurdles.slack
+        losses = tuple(
+            tuple(
+                height * population.hurdle_quantile(task, hurdle, hurdles.quantile)
+                for hurdle in range(hurdles.count)
+            )
+            for task in tasks
+        )
+        scores = tuple(height * population.score_quantile(task, hurdles.quantile) for task in tasks)
+        return _Bars(losses if hurdles.count else (), scores if hurdles.seeds else ())
+
+    def _factors(self, known: Known) -> tuple[tuple[int, ...], ...]:
+        """For each task the learning-rate factors that a further seed is worth; () for all."""
+        slack = self.rules.factor_slack
+        if slack is None:
+            return ()
+        return tuple(
+            tuple(factor for factor, total in enumerate(task) if total <= (1 + slack) * min(task))
+            for task in known.sums
         )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import random
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 from evosearch.evolution.fitness import Known
-from evosearch.language.abstract import Value
-from evosearch.language.mutation import Statements, pick
+from evosearch.language.abstract import Judged
+from evosearch.language.mutation import pick
+from evosearch.language.program import Statements
 
 
 class Member(NamedTuple):
@@ -18,7 +20,7 @@ class Member(NamedTuple):
     id: int
     known: Known
     statements: Statements
-    values: tuple[Value, ...]
+    judged: Judged
 
 
 class Population:
@@ -49,11 +51,15 @@ class Population:
 
         Members that failed count as infinite.
         """
-        ratios = sorted(
-            m.known.hurdles[task][hurdle] if m.known.alive and m.known.hurdles else math.inf
-            for m in self._members
-        )
-        return ratios[min(len(ratios) - 1, int(quantile * len(ratios)))]
+        return self._quantile(lambda k: k.hurdles[task][hurdle] if k.hurdles else math.inf, quantile)
+
+    def score_quantile(self, task: int, quantile: float) -> float:
+        """A quantile of the members' scores on one task; those that failed count as infinite."""
+        return self._quantile(lambda k: min(k.sums[task]) / k.count, quantile)
+
+    def _quantile(self, number: Callable[[Known], float], quantile: float) -> float:
+        numbers = sorted(number(m.known) if m.known.alive else math.inf for m in self._members)
+        return numbers[min(len(numbers) - 1, int(quantile * len(numbers)))]
 
 
 class Leaders:

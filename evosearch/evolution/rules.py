@@ -90,17 +90,19 @@ class SeedRules:
 
 @dataclass(frozen=True)
 class HurdleRules:
-    """Where training is cut.
+    """Where a candidate's training is cut.
 
     Attributes:
-        count: the number of hurdles.
+        count: the number of hurdles within a training.
         quantile: of the population's running losses at a hurdle, relative to the warm start's.
         slack: the threshold is that quantile times 1 + slack.
+        seeds: whether the metric of each training is a hurdle, too, before the next seed or task.
     """
 
     count: int = 0
     quantile: float = 0.9
     slack: float = 0.05
+    seeds: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,8 @@ class Rules:
         budget: when to end.
         seeds: which seeds candidates are trained with.
         hurdles: where training is cut.
+        factor_slack: a learning-rate factor is left out on a program's further seeds where its mean is worse
+            than the best factor's by more than this share; None for never.
         fingerprint: whether programs that behave alike share a score, besides those with equal hash.
     """
 
@@ -132,3 +136,4 @@ class Rules:
     seeds: SeedRules
     hurdles: HurdleRules
     fingerprint: bool
+    factor_slack: float | None = None

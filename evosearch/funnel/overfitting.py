@@ -23,7 +23,7 @@ import numpy as np
 
 from evosearch.errors import RunError, StudyError
 from evosearch.evaluation import Plan, TaskPlan
-from evosearch.evaluation.encode import Capacity
+from evosearch.evaluation.flow import Capacity
 from evosearch.evaluation.settings import EXTRA_STATEMENTS
 from evosearch.funnel.contest import REPORT, TUNING, stage_seed
 from evosearch.funnel.differences import differences

@@ -27,6 +27,7 @@ from evosearch.config.surroundings import first_difference, surroundings
 from evosearch.config.yaml_file import dump_yaml, parse_yaml
 from evosearch.errors import ConfigError, StudyError
 from evosearch.evaluation import Plan, Tuned
+from evosearch.evaluation.interpreters import choose
 from evosearch.evaluation.references import PREFIX
 from evosearch.funnel.config import FunnelConfig
 from evosearch.funnel.contest import Noted
@@ -214,7 +215,8 @@ def _made_with(config: FunnelConfig) -> dict[str, Any]:
         for stage in config.stages
         for index, task in enumerate(stage.tasks)
     }
-    return {**surroundings(), "optax": version("optax"), "scipy": version("scipy"), "data": data}
+    libraries = {"optax": version("optax"), "scipy": version("scipy")}
+    return {**surroundings(), **libraries, "interpreter": choose("auto").name, "data": data}
 
 
 def _row(noted: Noted) -> TrainingRow:

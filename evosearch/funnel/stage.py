@@ -17,7 +17,7 @@ import numpy as np
 from evosearch.errors import StudyError
 from evosearch.evaluation import Plan
 from evosearch.evaluation.cost import shapes_of
-from evosearch.evaluation.encode import Capacity
+from evosearch.evaluation.flow import Capacity
 from evosearch.evaluation.settings import EXTRA_STATEMENTS
 from evosearch.funnel.allocation import begin, finished, told, verdicts, wanted
 from evosearch.funnel.config import ReportConfig, StageConfig

@@ -27,19 +27,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
-from itertools import chain, count
-from operator import attrgetter
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
 
-from evosearch.language.program import INPUTS, OUTPUTS, Argument, Constant, Statement, float32
+from evosearch.language.program import INPUTS, OUTPUTS, Argument, Constant, Statement, Statements, float32
 from primitives import BY_NAME, ValueType
 
 DIGEST_BYTES = 16
-
-_TARGET = attrgetter("target")
-_VARIABLES = attrgetter("variables")
 
 
 class Value:
@@ -51,6 +47,12 @@ class Value:
     Attributes:
         type: tensor, leafwise or scalar.
         depends: a bit for each input that it is computed from (`DEPENDS`).
+
+    Args:
+        type_: tensor, leafwise or scalar.
+        depends: a bit for each input that it is computed from.
+        name: of the primitive that gives it, "" for a constant.
+        args: that the primitive is applied to.
     """
 
     __slots__ = ("_args", "_constant", "_digest", "_name", "_swapped", "depends", "type")
@@ -104,7 +106,7 @@ class Value:
         """Find digest and number from those of the arguments, and forget the arguments."""
         name, args = self._name, self._args
         if self.depends == 0:  # so it is a scalar: every tensor depends on an input
-            self._become(fold(name, [arg._constant for arg in args]))
+            self._become(fold(name, [arg._constant for arg in args]) if name else self._constant)
             return
         commutative = BY_NAME[name].commutative
         digests = [arg.digest for arg in args]
@@ -123,6 +125,10 @@ class Value:
         self._digest = self._swapped = _digest(b"constant", bits)
 
 
+Outputs = tuple[Value, Value, Value]
+"""The values of update, m and v at the end."""
+
+
 class Refusal(NamedTuple):
     """Why a program is invalid: the sentence, and the statement (None if it is about the outputs)."""
 
@@ -131,22 +137,32 @@ class Refusal(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A valid program: its canonical hash (16 bytes), its live statements' number, each statement's value."""
+    """A valid program.
+
+    Attributes:
+        hash: the canonical hash, 16 bytes.
+        live: how many of its statements are live.
+        values: the value of each statement's target right after it.
+        outputs: the values of update, m and v at the end.
+        carried: which slots are carried from step to step, as bits of `DEPENDS`.
+    """
 
     hash: bytes
     live: int
     values: tuple[Value, ...]
+    outputs: Outputs
+    carried: int
 
 
 class Edit(NamedTuple):
-    """How a child differs from a parent whose values are known, so that only what changed is looked at again.
+    """How a child differs from a valid parent, so that only what changed is looked at again.
 
     The child's first `same` statements are the parent's; then come `new` statements of its own in the place
     of `gone` statements of the parent; the rest is the parent's again.
     """
 
-    values: tuple[Value, ...]
-    parent: Sequence[Statement]
+    parent: Statements
+    judged: Judged
     same: int
     new: int
     gone: int
@@ -170,8 +186,8 @@ def _input(name: str) -> Value:
 
 def constant_value(number: float) -> Value:
     """The value of a float32 constant; folded ones may be infinite or NaN."""
-    value = Value(ValueType.SCALAR, 0, "constant", ())
-    value._become(number)
+    value = Value(ValueType.SCALAR, 0, "", ())
+    value._constant = number
     return value
 
 
@@ -193,21 +209,6 @@ class Env(dict[Argument, Value]):
 INITIAL = Env({name: _input(name) for name in INPUTS})
 
 
-Outputs = tuple[Value | None, Value, Value]
-"""The values of update, m and v at the end; m and v are inputs, so they always have one."""
-
-
-class _Executed(NamedTuple):
-    """The value of each statement's target right after it, and the outputs."""
-
-    values: list[Value]
-    outputs: Outputs
-
-
-def _undefined(missing: KeyError, index: int) -> Refusal:
-    return Refusal(f"{missing.args[0]} is used before it is defined", index)
-
-
 class AbstractExecution:
     """Abstract execution with a bounded memo of single statements.
 
@@ -221,103 +222,98 @@ class AbstractExecution:
         self._memo_limit = memo_limit
         self._hashes: dict[Outputs, tuple[bytes, int]] = {}
 
-    def judge(self, statements: Sequence[Statement], edit: Edit | None = None) -> Judged | Refusal:
-        """Validity, canonical hash and number of live statements; the hot path of the search.
+    def judge(self, statements: Statements, edit: Edit | None = None) -> Judged | Refusal:
+        """Validity, canonical hash and live statements; the hot path of the search.
 
         Args:
             statements: the program.
             edit: what is known from a valid parent; it saves time and never changes the result.
         """
-        found = self._all(statements) if edit is None else self._changed(statements, edit)
+        return self._judge_all(statements) if edit is None else self._judge_edit(statements, edit)
+
+    def _judge_all(self, statements: Statements) -> Judged | Refusal:
+        """Execute every statement."""
+        values: list[Value] = []
+        for index in range(len(statements)):
+            value = self._value(statements, index, values)
+            if isinstance(value, Refusal):
+                return value
+            values.append(value)
+        found = self._outputs(statements, values)
         if isinstance(found, Refusal):
             return found
-        known = self._hashes.get(found.outputs)
+        outputs, digest, carried = found
+        return Judged(digest, count_live(statements, carried), tuple(values), outputs, carried)
+
+    def _judge_edit(self, statements: Statements, edit: Edit) -> Judged | Refusal:
+        """Execute only statements that read something whose value is not the parent's."""
+        known, same = edit.judged, edit.same
+        after_new, after_gone = same + edit.new, same + edit.gone
+        # Names whose value may differ from what the parent had at the same place.
+        changed = {statement.target for statement in edit.parent[same:after_gone]}
+        values = list(known.values[:same])
+        for index in range(same, after_new):
+            value = self._value(statements, index, values)
+            if isinstance(value, Refusal):
+                return value
+            values.append(value)
+            changed.add(statements[index].target)
+        values += known.values[after_gone:]
+        for index in range(after_new, len(statements)):
+            statement = statements[index]
+            if not changed.isdisjoint(statement.variables):
+                value = self._value(statements, index, values)
+                if isinstance(value, Refusal):
+                    return value
+                if value is not values[index]:
+                    values[index] = value
+                    changed.add(statement.target)
+                    continue
+            changed.discard(statement.target)
+        if changed.isdisjoint(OUTPUTS):
+            outputs, digest, carried = known.outputs, known.hash, known.carried
+        else:
+            found = self._outputs(statements, values)
+            if isinstance(found, Refusal):
+                return found
+            outputs, digest, carried = found
+        return Judged(digest, count_live(statements, carried), tuple(values), outputs, carried)
+
+    def _outputs(self, statements: Statements, values: list[Value]) -> tuple[Outputs, bytes, int] | Refusal:
+        """The outputs, the canonical hash and the carried state; the last two are remembered."""
+        size = len(statements)
+        update = _read("update", statements, size, values)
+        if update is None:
+            return Refusal("update is never defined")
+        m, v = _read("m", statements, size, values), _read("v", statements, size, values)
+        assert m is not None, "an input always has a value"
+        assert v is not None, "an input always has a value"
+        outputs = (update, m, v)
+        known = self._hashes.get(outputs)
         if known is None:
-            refusal = output_refusal(found.outputs)
+            refusal = output_refusal(outputs)
             if refusal is not None:
                 return refusal
-            known = self._hash(found.outputs)
-        digest, carried = known
-        return Judged(digest, count_live(statements, carried), tuple(found.values))
+            carried = carried_state(update, m, v)
+            if len(self._hashes) >= self._memo_limit:
+                self._hashes.clear()
+            known = self._hashes[outputs] = (canonical_hash(update, m, v, carried), carried)
+        return outputs, *known
 
-    def _hash(self, outputs: Outputs) -> tuple[bytes, int]:
-        """The canonical hash and the carried state; most mutations change neither, so they are remembered."""
-        update, m, v = outputs
-        assert update is not None
-        carried = carried_state(update, m, v)
-        if len(self._hashes) >= self._memo_limit:
-            self._hashes.clear()
-        known = self._hashes[outputs] = (canonical_hash(update, m, v, carried), carried)
-        return known
-
-    def _all(self, statements: Sequence[Statement]) -> _Executed | Refusal:
-        """Execute every statement."""
-        env = Env(INITIAL)
-        values: list[Value] = []
-        for index, statement in enumerate(statements):
-            try:
-                value = self._value(statement.primitive, [env[a] for a in statement.args])
-            except KeyError as missing:
-                return _undefined(missing, index)
-            if isinstance(value, str):
-                return Refusal(value, index)
-            env[statement.target] = value
-            values.append(value)
-        return _Executed(values, (env.get("update"), env["m"], env["v"]))
-
-    def _changed(self, statements: Sequence[Statement], edit: Edit) -> _Executed | Refusal:
-        """Like `_all`, looking only at statements that read something whose value is not the parent's.
-
-        Few values are looked up, so no table of variables is kept: a variable's value before a statement is
-        that of the last statement before it with this target.
-        """
-        same, after_new, after_gone = edit.same, edit.same + edit.new, edit.same + edit.gone
-        size = len(statements)
-        values = [*edit.values[:same], *edit.values[:1] * edit.new, *edit.values[after_gone:]]
-        backwards = [*map(_TARGET, reversed(statements))]
-
-        def read(argument: Argument, index: int) -> Value:
-            if isinstance(argument, Constant):
-                return INITIAL[argument]
-            try:
-                return values[size - 1 - backwards.index(argument, size - index)]
-            except ValueError:
-                return INITIAL[argument]
-
-        # Names whose value may differ from what the parent had at the same place.
-        changed = {*map(_TARGET, statements[same:after_new]), *map(_TARGET, edit.parent[same:after_gone])}
-        begin = after_new  # of the statements that were passed over since the last one looked at
-        untouched = map(changed.isdisjoint, map(_VARIABLES, statements[after_new:]))
-        for index, unaffected in enumerate(chain((False,) * edit.new, untouched), same):
-            if unaffected:
-                continue
-            statement = statements[index]
-            if index >= after_new:
-                # Statements that were passed over give their targets the values that the parent had.
-                changed.difference_update(map(_TARGET, statements[begin:index]))
-                begin = index
-                if changed.isdisjoint(statement.variables):
-                    continue
-                begin = index + 1
-            try:
-                value = self._value(statement.primitive, [read(a, index) for a in statement.args])
-            except KeyError as missing:
-                return _undefined(missing, index)
-            if isinstance(value, str):
-                return Refusal(value, index)
-            if index >= after_new:
-                if value is values[index]:
-                    changed.discard(statement.target)
-                else:
-                    changed.add(statement.target)
-            values[index] = value
-        update = read("update", size) if "update" in backwards else None
-        return _Executed(values, (update, read("m", size), read("v", size)))
-
-    def _value(self, primitive: str, args: list[Value]) -> Value | str:
-        key: Key = (primitive, *args)
-        value = self._memo.get(key)
-        return self._apply(key) if value is None else value
+    def _value(self, statements: Statements, index: int, values: list[Value]) -> Value | Refusal:
+        """The value of a statement, from those of the statements before it."""
+        statement = statements[index]
+        args = []
+        for name in statement.args:
+            value = _read(name, statements, index, values)
+            if value is None:
+                return Refusal(f"{name} is used before it is defined", index)
+            args.append(value)
+        key: Key = (statement.primitive, *args)
+        known = self._memo.get(key)
+        if known is None:
+            known = self._apply(key)
+        return Refusal(known, index) if isinstance(known, str) else known
 
     def _apply(self, key: Key) -> Value | str:
         result = apply_primitive(key[0], key[1:])
@@ -325,6 +321,21 @@ class AbstractExecution:
             self._memo.clear()
         self._memo[key] = result
         return result
+
+
+def _read(argument: Argument, statements: Statements, index: int, values: list[Value]) -> Value | None:
+    """What an argument of the statement at `index` stands for; None if it is not defined before.
+
+    Few arguments are looked up, so no table of variables is kept.
+    """
+    if isinstance(argument, Constant):
+        if argument.abstract is None:
+            argument.abstract = constant_value(argument.value)
+        return argument.abstract
+    for before in range(index - 1, -1, -1):
+        if statements[before].target == argument:
+            return values[before]
+    return INITIAL.get(argument)
 
 
 @cache
@@ -360,7 +371,7 @@ def fold(name: str, numbers: Sequence[float]) -> float:
         return float("inf") if exact > 0 else float("-inf")
 
 
-def output_refusal(outputs: Outputs) -> Refusal | None:
+def output_refusal(outputs: Sequence[Value | None]) -> Refusal | None:
     """Why the outputs are invalid, or None: each must be a tensor."""
     for name, value in zip(OUTPUTS, outputs, strict=True):
         if value is None:
@@ -397,16 +408,22 @@ def canonical_hash(update: Value, m: Value, v: Value, carried: int) -> bytes:
 
 
 def _wanted(carried: int) -> set[str]:
-    return {"update"} | ({"m"} if carried & _M else set()) | ({"v"} if carried & _V else set())
+    """The outputs that matter."""
+    wanted = {"update"}
+    if carried & _M:
+        wanted.add("m")
+    if carried & _V:
+        wanted.add("v")
+    return wanted
 
 
-def count_live(statements: Sequence[Statement], carried: int) -> int:
+def count_live(statements: Statements, carried: int) -> int:
     """How many statements a live output depends on."""
     needed = _wanted(carried)
     live = 0
     for statement in reversed(statements):
         if statement.target in needed:
-            needed.discard(statement.target)
+            needed.remove(statement.target)
             needed.update(statement.variables)
             live += 1
     return live
@@ -414,7 +431,7 @@ def count_live(statements: Sequence[Statement], carried: int) -> int:
 
 def live_flags(statements: Sequence[Statement], carried: int) -> tuple[bool, ...]:
     """For each statement, whether a live output depends on it."""
-    needed: set[str] = _wanted(carried)
+    needed = _wanted(carried)
     flags = []
     for statement in reversed(statements):
         live = statement.target in needed

@@ -11,18 +11,14 @@ statement writes to a new variable or to an existing one with equal chance.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
+from functools import cache
 from types import MappingProxyType
 from typing import NamedTuple
 
-from evosearch.language.program import INPUTS, Argument, Constant, Statement
+from evosearch.language.program import INPUTS, Argument, Constant, Statement, Statements
 from primitives import BY_NAME
-
-Statements = tuple[Statement, ...]
-
-_TARGET = attrgetter("target")
 
 MAX_MAGNITUDE = 1e30
 """Constants stay below this, so that no chain of mutations overflows float32."""
@@ -66,7 +62,14 @@ class MutationRules:
 
 
 class Mutation(NamedTuple):
-    """What was done to the parent: kind, index of the statement, its text before and after ("" if none)."""
+    """What was done to the parent.
+
+    Attributes:
+        kind: one of `MUTATIONS`, or "random".
+        statement: index of the statement that changed.
+        before: its text in the parent, "" if the parent has none there.
+        after: its text in the child, "" if the child has none there.
+    """
 
     kind: str
     statement: int
@@ -93,9 +96,18 @@ def pick(rng: random.Random, count: int) -> int:
     return int(rng.random() * count)
 
 
-def variables_before(statements: Sequence[Statement], position: int) -> list[str]:
+def pick_name(rng: random.Random, names: Sequence[str], other_than: Argument = "") -> str:
+    """One of the names, each equally likely however often it occurs among them."""
+    while True:
+        place = pick(rng, len(names))
+        name = names[place]
+        if name != other_than and names.index(name) == place:
+            return name
+
+
+def variables_before(statements: Statements, position: int) -> list[str]:
     """The names that a statement at `position` may read: inputs and the targets of earlier statements."""
-    return list(dict.fromkeys([*INPUTS, *map(_TARGET, statements[:position])]))
+    return [*INPUTS, *[s.target for s in statements[:position]]]
 
 
 def new_constant(rng: random.Random, rules: ConstantRules) -> Constant:
@@ -109,31 +121,34 @@ def scaled_constant(rng: random.Random, constant: Constant, rules: ConstantRules
     return Constant(max(-MAX_MAGNITUDE, min(MAX_MAGNITUDE, scaled)))
 
 
-def random_argument(rng: random.Random, variables: Sequence[str], rules: ConstantRules) -> Argument:
-    """A constant or one of the variables."""
+def random_argument(
+    rng: random.Random, names: Sequence[str], rules: ConstantRules, other_than: Argument = ""
+) -> Argument:
+    """A constant, or one of the names."""
     if rng.random() < rules.share:
         return new_constant(rng, rules)
-    return variables[pick(rng, len(variables))]
+    return pick_name(rng, names, other_than)
 
 
-def new_name(taken: Iterable[str]) -> str:
-    """The first of t1, t2, ... that is not taken."""
-    names = set(taken)
-    number = 1
-    while f"t{number}" in names:
-        number += 1
-    return f"t{number}"
+def new_name(taken: Sequence[str]) -> str:
+    """The first of t1, t2, ... that is not taken; no input or output is called so."""
+    return next(name for name in _new_names(1 + len(taken)) if name not in taken)
+
+
+@cache
+def _new_names(count: int) -> tuple[str, ...]:
+    return tuple(f"t{number}" for number in range(1, 1 + count))
 
 
 def random_statement(
-    rng: random.Random, statements: Sequence[Statement], position: int, rules: MutationRules
+    rng: random.Random, statements: Statements, position: int, rules: MutationRules
 ) -> Statement:
     """A random statement that could stand at `position`."""
-    variables = variables_before(statements, position)
+    names = variables_before(statements, position)
     primitive = rules.primitives[pick(rng, len(rules.primitives))]
-    args = tuple(random_argument(rng, variables, rules.constants) for _ in range(BY_NAME[primitive].arity))
-    names = list(dict.fromkeys([*INPUTS, *map(_TARGET, statements), "update"]))
-    target = new_name(names) if rng.random() < 0.5 else names[pick(rng, len(names))]
+    args = [random_argument(rng, names, rules.constants) for _ in range(BY_NAME[primitive].arity)]
+    names += [s.target for s in statements[position:]]
+    target = new_name(names) if rng.random() < 0.5 else pick_name(rng, [*names, "update"])
     return Statement(target, primitive, args)
 
 
@@ -170,8 +185,8 @@ def modify(rng: random.Random, statements: Statements, rules: MutationRules) -> 
     ):
         changed = scaled_constant(rng, argument, rules.constants)
     else:
-        others = [name for name in variables_before(statements, position) if name != argument]
-        changed = random_argument(rng, others, rules.constants)
+        names = variables_before(statements, position)
+        changed = random_argument(rng, names, rules.constants, other_than=argument)
     new = Statement(old.target, old.primitive, (*old.args[:which], changed, *old.args[which + 1 :]))
     child = (*statements[:position], new, *statements[position + 1 :])
     return child, Mutation("modify", position, old.text, new.text)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from operator import attrgetter
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -23,7 +22,8 @@ OUTPUTS = ("update", "m", "v")
 """What a program gives back: `w` becomes `w - update`; `m` and `v` are carried to the next step."""
 
 HEADER = f"def train({', '.join(INPUTS)}):"
-FOOTER = f"    return {', '.join(OUTPUTS)}"
+_RETURN = f"return {', '.join(OUTPUTS)}"
+FOOTER = f"    {_RETURN}"
 
 SMALLEST_NORMAL = 2.0**-126
 
@@ -71,32 +71,50 @@ Argument = str | Constant
 """A variable's name, or a constant."""
 
 
-@dataclass(frozen=True, slots=True)
 class Statement:
-    """`target = primitive(args)`, one primitive a statement.
+    """`target = primitive(args)`, one primitive a statement. A value: nothing of it ever changes.
 
-    `primitive` is a canonical name of the table in `primitives`. Floats among `args` become constants.
+    Attributes:
+        target: the variable it writes.
+        primitive: a canonical name of the table in `primitives`.
+        args: what the primitive is applied to; floats become constants.
+        variables: the names among `args`.
+        text: as a program spells it.
 
     >>> Statement("m", "interp", ("g", "m", 0.9)).text
     'm = interp(g, m, 0.9)'
     """
 
-    target: str
-    primitive: str
-    args: tuple[Argument, ...]
-    text: str = field(init=False, compare=False, repr=False)
-    variables: tuple[str, ...] = field(init=False, compare=False, repr=False)
-    """The names that this statement reads."""
+    # Written out and no frozen dataclass: a search makes one for nearly every child, and this is three times
+    # as fast.
+    __slots__ = ("args", "primitive", "target", "text", "variables")
 
-    def __post_init__(self) -> None:
-        given: tuple[Argument | float, ...] = self.args
-        args = tuple([Constant(a) if isinstance(a, int | float) else a for a in given])
-        object.__setattr__(self, "args", args)
-        object.__setattr__(self, "variables", tuple([a for a in args if isinstance(a, str)]))
-        object.__setattr__(self, "text", f"{self.target} = {_expression(self.primitive, args)}")
+    def __init__(self, target: str, primitive: str, args: Iterable[Argument | float]) -> None:
+        self.target: Final = target
+        self.primitive: Final = primitive
+        self.args: Final = tuple([a if isinstance(a, (str, Constant)) else Constant(a) for a in args])
+        self.variables: Final = tuple([a for a in self.args if isinstance(a, str)])
+        self.text: Final = f"{target} = {_expression(primitive, self.args)}"
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Statement)
+            and self.target == other.target
+            and self.primitive == other.primitive
+            and self.args == other.args
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.target, self.primitive, self.args))
+
+    def __repr__(self) -> str:
+        return f"Statement({self.target!r}, {self.primitive!r}, {self.args!r})"
 
     def __reduce__(self) -> tuple[type[Statement], tuple[str, str, tuple[Argument, ...]]]:
         return (Statement, (self.target, self.primitive, self.args))
+
+
+Statements = tuple[Statement, ...]
 
 
 def _expression(primitive: str, args: tuple[Argument, ...]) -> str:
@@ -121,10 +139,6 @@ class Program:
         return len(self.statements)
 
 
-_TEXT = attrgetter("text")
-
-
 def program_text(statements: Iterable[Statement]) -> str:
     """The text of a program: valid Python, one statement a line, ending in a newline."""
-    lines = "\n    ".join(map(_TEXT, statements))
-    return f"{HEADER}\n    {lines}\n{FOOTER}\n" if lines else f"{HEADER}\n{FOOTER}\n"
+    return "\n    ".join([HEADER, *[s.text for s in statements], _RETURN]) + "\n"

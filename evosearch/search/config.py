@@ -28,7 +28,7 @@ from evosearch.config.sections import (
 from evosearch.config.yaml_file import Document
 from evosearch.errors import ConfigError, ProgramError
 from evosearch.evaluation import Plan
-from evosearch.evaluation.encode import Capacity
+from evosearch.evaluation.flow import Capacity
 from evosearch.evolution import Budget, HurdleRules, Restarts, Rules, SeedRules
 from evosearch.language import Program, analyze, builtin_names
 from evosearch.language.mutation import ConstantRules, MutationRules
@@ -123,7 +123,10 @@ class SeedsConfig(Section):
 class HurdlesConfig(Section):
     """Training is cut where it is clearly worse than the population."""
 
-    at: list[Share] = Field([0.25, 0.5], min_length=1, description="After which shares of the steps.")
+    at: list[Share] = Field([0.25, 0.5], description="After which shares of the steps; may be empty.")
+    seeds: bool = Field(
+        True, strict=True, description="Whether each seed's metric is a hurdle before the next seed or task."
+    )
     quantile: float = Field(0.9, ge=0, le=1, description="Of the population's running losses there.")
     slack: Weight = Field(0.05, description="The threshold is that quantile times 1 + slack.")
 
@@ -134,8 +137,23 @@ class EvaluationSection(Section):
     way: Literal["interpreter", "compiled"] = Field(
         "interpreter", description="Programs as data, or one compilation for each (large tasks)."
     )
+    interpreter: Literal["auto", "native", "xla", "batched"] = Field(
+        "auto",
+        description="Machine code (needs a C compiler), XLA alone, or many trainings at once (GPUs); "
+        "`auto`: batched on a GPU, else native where possible.",
+    )
+    batch: int = Field(
+        64,
+        ge=2,
+        le=4096,
+        strict=True,
+        description="Trainings at once (batched); candidates under way must fill it: raise search.lag.",
+    )
     lr_factors: list[Positive] = Field(
         [1.0], min_length=1, description="Each candidate is trained at each factor and scored at its best."
+    )
+    factor_slack: Weight | None = Field(
+        None, description="Share by which a factor may be worse than the best and still get further seeds."
     )
     seeds: SeedsConfig = SeedsConfig()
     hurdles: HurdlesConfig | None = Field(None, description="By default no training is cut.")
@@ -211,9 +229,12 @@ class Config(Section):
         return Plan(
             tasks=tuple(task.plan() for task in self.tasks),
             factors=tuple(self.evaluation.lr_factors),
+            factor_slack=self.evaluation.factor_slack,
             hurdles=tuple(hurdles.at) if hurdles else (),
             way=self.evaluation.way,
             capacity=Capacity(max(self.search.mutation.max_statements, 40)),
+            interpreter=self.evaluation.interpreter,
+            batch=self.evaluation.batch,
         )
 
     def rules(self) -> Rules:
@@ -254,10 +275,11 @@ class Config(Section):
                 most=seeds.most or min(len(pool) for pool in pools),
                 penalty=seeds.penalty,
             ),
-            hurdles=HurdleRules(len(hurdles.at), hurdles.quantile, hurdles.slack)
+            hurdles=HurdleRules(len(hurdles.at), hurdles.quantile, hurdles.slack, hurdles.seeds)
             if hurdles
             else HurdleRules(),
             fingerprint=section.fingerprint,
+            factor_slack=self.evaluation.factor_slack,
         )
 
 

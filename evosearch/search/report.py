@@ -15,7 +15,7 @@ from evosearch.evaluation import Job, Outcome, Tuned, best_factor
 from evosearch.evaluation.outcome import Metrics
 from evosearch.evaluation.references import REFERENCES
 from evosearch.evolution.rules import Purpose, reseed
-from evosearch.language.mutation import Statements
+from evosearch.language.program import Statements
 from evosearch.search.progress import View
 from evosearch.study.statistics import mean_of, paired
 from evosearch.study.tunable import Tunable

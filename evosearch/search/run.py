@@ -422,7 +422,15 @@ def _finite(data: Any) -> Any:
 
 def _job(child: Child) -> Job:
     assert child.request is not None
-    return Job(child.id, child.statements, child.request.seeds, thresholds=child.request.thresholds)
+    request = child.request
+    return Job(
+        child.id,
+        child.statements,
+        request.seeds,
+        thresholds=request.thresholds,
+        limits=request.limits,
+        factors=request.factors,
+    )
 
 
 def row_of(absorbed: Absorbed) -> Row:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from evosearch.evaluation import Plan, TaskPlan
-from evosearch.evaluation.encode import Capacity
+from evosearch.evaluation.flow import Capacity
 from evosearch.evaluation.references import REFERENCES
 from evosearch.evaluation.settings import EXTRA_STATEMENTS, Statements
 from evosearch.evaluation.training import curve_steps

@@ -15,7 +15,7 @@ import numpy as np
 
 from evosearch.errors import StudyError
 from evosearch.evaluation import Plan, TaskPlan
-from evosearch.evaluation.encode import Capacity
+from evosearch.evaluation.flow import Capacity
 from evosearch.evaluation.settings import EXTRA_STATEMENTS, Statements, with_settings
 from evosearch.study.campaign import tuning_seeds
 from evosearch.study.climb import climb

@@ -17,9 +17,14 @@ LONG_SECONDS = 0.5
 
 
 class Pace:
-    """What follows from how many seconds a job takes, the mean over the last hundred or so."""
+    """What follows from how many seconds a job takes, the mean over the last hundred or so.
 
-    def __init__(self) -> None:
+    Args:
+        together: how many jobs a worker does at once; if several, they make a message, whatever they take.
+    """
+
+    def __init__(self, together: int = 1) -> None:
+        self._together = together
         self._seconds: float | None = None
 
     def observe(self, outcomes: Sequence[Outcome]) -> None:
@@ -41,6 +46,8 @@ class Pace:
             waiting: jobs that wait.
             workers: how many workers there are.
         """
+        if self._together > 1:
+            return min(waiting, self._together)
         if self._seconds is None:
             return 1
         wanted = BATCH_SECONDS / max(self._seconds, BATCH_SECONDS / LARGEST_BATCH)

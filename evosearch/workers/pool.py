@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from evosearch.errors import SearchError
 from evosearch.evaluation import Job, Outcome, Plan
@@ -19,8 +19,29 @@ class EvaluatesJobs(Protocol):
         ...
 
 
+@runtime_checkable
+class EvaluatesTogether(EvaluatesJobs, Protocol):
+    """An evaluator to which it is worth giving many jobs in one call."""
+
+    def evaluate_many(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """The outcomes of jobs, in order; each as `evaluate` gives it."""
+        ...
+
+
 MakeEvaluator = Callable[[Plan], EvaluatesJobs]
-"""Builds the evaluator of a worker, in the worker's process; `Evaluator`, except in tests."""
+"""Builds the evaluator of a worker, in the worker's process; `make_evaluator`, except in tests."""
+
+
+def calls(evaluator: EvaluatesJobs, jobs: Sequence[Job]) -> list[Sequence[Job]]:
+    """Jobs as an evaluator takes them, for `evaluate`: all in one call, or one in each."""
+    return [jobs] if isinstance(evaluator, EvaluatesTogether) else [[job] for job in jobs]
+
+
+def evaluate(evaluator: EvaluatesJobs, jobs: Sequence[Job]) -> list[Outcome]:
+    """The outcomes of the jobs of one call, in order."""
+    if isinstance(evaluator, EvaluatesTogether):
+        return evaluator.evaluate_many(jobs)
+    return [evaluator.evaluate(job) for job in jobs]
 
 
 class Pool(Protocol):
@@ -29,12 +50,12 @@ class Pool(Protocol):
     A pool is a context manager that closes itself.
 
     Attributes:
-        size: how many workers there are.
+        size: how many jobs it takes to keep everybody busy: one for each worker, or a batch for each.
     """
 
     @property
     def size(self) -> int:
-        """How many workers there are."""
+        """How many jobs it takes to keep everybody busy."""
         ...
 
     def submit(self, jobs: Sequence[Job]) -> None:
@@ -45,7 +66,8 @@ class Pool(Protocol):
         """What has finished since the last call, as (job's id, outcome) in any order.
 
         Waits for at least one, unless `timeout` seconds pass or nothing is under way. Every job that was
-        submitted comes back once.
+        submitted comes back once. A batch that is not full is begun only by a call that may wait: with a
+        timeout of 0 more jobs are expected.
 
         Raises:
             TaskError: a worker can't build a task, or can't read its data.
@@ -66,9 +88,10 @@ class Pool(Protocol):
 BUILDING = "building the evaluator of a worker"
 
 
-def evaluating(job: Job) -> str:
-    """What a worker does with a job, for messages."""
-    return f"the evaluation of job {job.id}"
+def evaluating(jobs: Sequence[Job]) -> str:
+    """What a worker does in one call, for messages."""
+    numbers = ", ".join(str(job.id) for job in jobs)
+    return f"the evaluation of job{'s' if len(jobs) > 1 else ''} {numbers}"
 
 
 @contextmanager

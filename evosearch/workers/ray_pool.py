@@ -2,7 +2,9 @@
 
 How work flows: the driver keeps two batches of jobs at each actor, so that an actor never waits for the
 driver, and gets one message of outcomes for each batch. How many jobs make a batch follows from the seconds
-that jobs were measured to take (`pace`); it changes no result.
+that jobs were measured to take (`pace`); it changes no result. An actor whose evaluator trains many at once
+gets as many as that is, and fewer only when it is idle and no more are expected; it has a GPU to itself if
+Ray has GPUs.
 
 How faults are told apart: when an actor dies or takes too long, it is killed and replaced, and the batch that
 it was working on is tried again one job at a time, each alone on an actor. There a job's guilt is certain: if
@@ -31,7 +33,8 @@ from ray._private import ray_constants
 from ray.exceptions import RayError, RayTaskError
 
 from evosearch.errors import ConfigError, SearchError
-from evosearch.evaluation import Evaluator, Job, Outcome, Plan, Status, Tuned
+from evosearch.evaluation import Job, Outcome, Plan, Status, Tuned, batch_of, make_evaluator
+from evosearch.evaluation.interpreters import settled
 from evosearch.runtime import ENVIRONMENT
 from evosearch.workers.pace import BATCH_SECONDS, Pace
 from evosearch.workers.pool import MakeEvaluator, first_line
@@ -114,14 +117,15 @@ class RayPool:
 
     Args:
         plan: what jobs are evaluated on.
-        count: how many workers; "auto" for one for each CPU, of this machine or of the cluster.
+        count: how many workers; "auto" for one for each CPU, of this machine or of the cluster, or one for
+            each GPU where programs are batched and Ray has GPUs.
         address: None for Ray on this machine only; "auto" or "host:port" joins a cluster.
         timeout: seconds that one candidate may take, with the compiled way its compilation included.
         retries: how many times a job that was on a dying worker is tried again before it is `WORKER_LOST`.
         evaluator: builds the evaluator of a worker; a function that workers can import.
 
     Raises:
-        ConfigError: no cluster at the address, or a count below 1.
+        ConfigError: no cluster at the address, a count below 1, or more workers than GPUs.
         TaskError, SearchError: as in `Pool.collect`.
     """
 
@@ -132,26 +136,33 @@ class RayPool:
         address: str | None = None,
         timeout: float = 600.0,
         retries: int = 2,
-        evaluator: MakeEvaluator = Evaluator,
+        evaluator: MakeEvaluator = make_evaluator,
     ) -> None:
         if count != "auto" and count < 1:
             raise ConfigError(f"workers.count: expected auto, or a number from 1, found {count}")
-        self._plan, self._evaluator = plan, evaluator
+        self._plan, self._evaluator = settled(plan), evaluator
         self._timeout, self._retries = timeout, retries
         self._waiting: deque[_Work] = deque()
         self._suspects: deque[_Work] = deque()
         self._finished: list[tuple[int, Outcome]] = []
         self._members: list[_Member] = []
-        self._pace = Pace()
+        self._together = batch_of(self._plan)
+        self._pace = Pace(self._together)
         self._failed_starts = 0
         self._open = True
         self._own_ray = not ray.is_initialized()
         atexit.register(self.close)
         try:
             if self._own_ray:
-                _initialise(address, count)
-            self._size = _cpus() if count == "auto" else int(count)
-            self._members = [self._recruit() for _ in range(self._size)]
+                _initialise(address, count, gpus=self._together > 1)
+            self._gpus = _resources("GPU") if self._together > 1 else 0
+            if count != "auto" and 0 < self._gpus < count:
+                raise ConfigError(
+                    f"workers.count: expected auto, or at most {self._gpus}, a GPU of Ray for each, "
+                    f"found {count}"
+                )
+            self._count = (self._gpus or _cpus()) if count == "auto" else count
+            self._members = [self._recruit() for _ in range(self._count)]
             self._await_first()
         except BaseException:
             self.close()
@@ -160,20 +171,20 @@ class RayPool:
     @property
     def size(self) -> int:
         """See `Pool.size`."""
-        return self._size
+        return self._count * self._together
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """See `Pool.submit`."""
         self._check_open()
         self._waiting.extend(_Work(job) for job in jobs)
-        self._dispatch(ahead=1)
+        self._dispatch(ahead=1, partial=False)
 
     def collect(self, timeout: float | None = None) -> list[tuple[int, Outcome]]:
         """See `Pool.collect`."""
         self._check_open()
         end = math.inf if timeout is None else time.monotonic() + timeout
         while True:
-            self._advance()
+            self._advance(partial=timeout != 0)
             left = end - time.monotonic()
             if self._finished or left <= 0 or not self._under_way():
                 break
@@ -218,11 +229,11 @@ class RayPool:
         while not any(member.ready for member in self._members):
             if time.monotonic() > end:
                 raise SearchError(
-                    f"no worker was ready within {START_SECONDS:.0f} s: expected {self._size} free CPUs in "
+                    f"no worker was ready within {START_SECONDS:.0f} s: expected {self._count} free CPUs in "
                     f"Ray, which has {_cpus()} in all; ask for fewer workers, or free some CPUs"
                 )
             self._wait(end - time.monotonic())
-            self._advance()
+            self._advance(partial=False)
 
     def _wait(self, seconds: float) -> None:
         """Until an actor answers or is overdue, or the time is up."""
@@ -231,40 +242,46 @@ class RayPool:
         # A bound, because Ray takes no infinity, and so that Ctrl-C never waits long.
         ray.wait(heads, num_returns=1, timeout=max(0.0, min(seconds, overdue, 60.0)))
 
-    def _advance(self) -> None:
+    def _advance(self, partial: bool) -> None:
         """Take what has come in, replace who is overdue, and hand out work; never waits."""
         self._take_answers()
         now = time.monotonic()
         for member in [member for member in self._members if member.overdue < now]:
             self._replace(member, Status.TIMED_OUT)
-        self._dispatch()
+        self._dispatch(self._pace.ahead, partial)
 
     # ------------------------------------------------------------ to the actors
 
     def _recruit(self) -> _Member:
         """A new actor that builds its evaluator."""
-        options = _ACTOR.options(runtime_env={"env_vars": _environment(os.environ)})
+        environment = {"env_vars": _environment(os.environ)}
+        options = _ACTOR.options(runtime_env=environment, num_gpus=1 if self._gpus else 0)
         actor: Any = options.remote()
         start = _Batch(actor.start.remote(self._plan, self._evaluator), (), math.inf)
         return _Member(actor, deque([start]), time.monotonic())
 
-    def _dispatch(self, ahead: int | None = None) -> None:
-        """Give each actor up to `ahead` batches, all actors evenly; suspects go to idle actors, alone."""
-        for level in range(ahead or self._pace.ahead):
+    def _dispatch(self, ahead: int, partial: bool) -> None:
+        """Give each actor up to `ahead` batches, all actors evenly; suspects go to idle actors, alone.
+
+        If `partial`, idle actors also get fewer jobs than they do at once.
+        """
+        for level in range(ahead):
             for member in self._members:
                 if not member.ready or len(member.sent) != level or any(b.alone for b in member.sent):
                     continue
                 if level == 0 and self._suspects:
                     self._send(member, [self._suspects.popleft()], alone=True)
-                elif self._waiting:
-                    size = self._pace.batch(len(self._waiting), self._size)
+                elif self._waiting and (len(self._waiting) >= self._together or (partial and level == 0)):
+                    size = self._pace.batch(len(self._waiting), self._count)
                     self._send(member, [self._waiting.popleft() for _ in range(size)])
 
     def _send(self, member: _Member, work: Sequence[_Work], alone: bool = False) -> None:
         jobs = [each.job for each in work]
         # Little more than for a single job: a batch is expected to be far quicker, and if it isn't, no job
-        # is judged before it had its full time alone.
-        limit = min(self._timeout * len(jobs), self._timeout + 10 * BATCH_SECONDS)
+        # is judged before it had its full time alone. Jobs that are done at once may take each other's time.
+        limit = self._timeout * len(jobs)
+        if self._together == 1:
+            limit = min(limit, self._timeout + 10 * BATCH_SECONDS)
         steady = all(_compiles(job) in member.compiled for job in jobs)
         member.compiled.update(_compiles(job) for job in jobs)
         if not member.sent:
@@ -347,8 +364,12 @@ _LOG = logging.getLogger(__name__)
 
 
 def _cpus() -> int:
+    return max(1, _resources("CPU"))
+
+
+def _resources(name: str) -> int:
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return max(1, int(resources.get("CPU", 0)))
+    return int(resources.get(name, 0))
 
 
 def _environment(user: Mapping[str, str]) -> dict[str, str]:
@@ -357,8 +378,8 @@ def _environment(user: Mapping[str, str]) -> dict[str, str]:
     return {**ENVIRONMENT, "XLA_FLAGS": flags if ours in flags else f"{flags} {ours}".strip()}
 
 
-def _initialise(address: str | None, count: int | Literal["auto"]) -> None:
-    """Start Ray on this machine, or join a cluster."""
+def _initialise(address: str | None, count: int | Literal["auto"], gpus: bool) -> None:
+    """Start Ray on this machine, with its GPUs or without, or join a cluster."""
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     # Even so Ray 2.60 prints on standard output what its daemons think of each worker that dies.
     ray_worker.print_to_stdstream = lambda *_, **__: None
@@ -366,17 +387,17 @@ def _initialise(address: str | None, count: int | Literal["auto"]) -> None:
         # Ray starts its processes with a fork and an exec at once, which JAX's threads don't mind.
         warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
         if address is None:
-            _start(count, quiet)
+            _start(count, gpus, quiet)
         else:
             _join(address, quiet)
 
 
-def _start(count: int | Literal["auto"], quiet: dict[str, Any]) -> None:
+def _start(count: int | Literal["auto"], gpus: bool, quiet: dict[str, Any]) -> None:
     with _local_only():
         ray.init(
             "local",
             num_cpus=None if count == "auto" else count,
-            num_gpus=0,
+            num_gpus=None if gpus else 0,
             include_dashboard=False,
             object_store_memory=OBJECT_STORE_BYTES,
             _node_ip_address="127.0.0.1",

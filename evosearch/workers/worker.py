@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from evosearch.errors import SearchError
 from evosearch.evaluation import Job, Outcome, Plan
-from evosearch.workers.pool import BUILDING, EvaluatesJobs, MakeEvaluator, bug, evaluating
+from evosearch.workers.pool import BUILDING, EvaluatesJobs, MakeEvaluator, bug, calls, evaluate, evaluating
 from proxy_tasks import TaskError
 
 
@@ -64,10 +64,10 @@ class Worker:
     def run(self, jobs: Sequence[Job]) -> list[Outcome] | Failure:
         """The outcomes of a batch."""
         assert self._evaluator is not None
-        outcomes = []
-        for job in jobs:
+        outcomes: list[Outcome] = []
+        for some in calls(self._evaluator, jobs):
             try:
-                outcomes.append(self._evaluator.evaluate(job))
+                outcomes += evaluate(self._evaluator, some)
             except Exception as error:
-                return Failure.of(error, evaluating(job))
+                return Failure.of(error, evaluating(some))
         return outcomes

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from strategies import programs
 
-from evosearch.evaluation.encode import COPY, FIRST_FREE_ROW, M_ROW, V_ROW, Capacity, Encoded, encode
+from evosearch.evaluation.encode import COPY, FIRST_FREE_ROW, M_ROW, V_ROW, Encoded, encode, row_count
+from evosearch.evaluation.flow import Capacity
 from evosearch.evaluation.schedule import Schedule
 from evosearch.language import Constant, Program, Statement, analyze, builtin, builtin_names, parse
 from evosearch.language.abstract import fold
@@ -47,7 +48,9 @@ def gradients() -> tuple[Row, list[Row]]:
 def run_encoded(encoded: Encoded, capacity: Capacity) -> list[Row]:
     """The updates of a training whose gradients are given, by the instructions."""
     w, gs = gradients()
-    registers = np.full((capacity.rows, SIZE), np.nan, np.float32)  # what was never written must not be read
+    registers = np.full(
+        (row_count(capacity), SIZE), np.nan, np.float32
+    )  # what was never written must not be read
     registers[M_ROW] = registers[V_ROW] = 0
     updates = []
     for step, g in enumerate(gs):
@@ -72,8 +75,8 @@ def _wants_scalar(primitive: Primitive) -> list[bool]:
 
 
 def _operand(registers: Any, scalars: Row, index: int, capacity: Capacity, scalar: bool) -> Any:
-    if index >= capacity.rows:
-        return scalars[index - capacity.rows]
+    if index >= row_count(capacity):
+        return scalars[index - row_count(capacity)]
     return registers[index, 0] if scalar else registers[index].copy()
 
 

@@ -12,7 +12,7 @@ import pytest
 from strategies import descendant
 
 from evosearch.evaluation import Evaluator, Job, Outcome, Plan, Schedule, Status, TaskPlan, Tuned
-from evosearch.evaluation.encode import Capacity
+from evosearch.evaluation.flow import Capacity
 from evosearch.language import Statement, builtin, builtin_names, parse
 from proxy_tasks import Split, TaskError
 
@@ -87,6 +87,47 @@ def test_a_failing_factor_is_dropped_on_later_seeds(evaluator: Evaluator) -> Non
     absurd = one.steps - 2 * STEPS
     assert 0 < absurd < STEPS
     assert three.steps == 3 * 2 * STEPS + absurd
+
+
+def test_above_its_limit_a_candidate_gets_no_further_seed_or_task(evaluator: Evaluator) -> None:
+    free = evaluator.evaluate(Job(0, SGD, ((0, 1), (0,))))
+    best = [[min(row) for row in task] for task in free.metrics]
+    at_it = tuple(map(tuple, best))
+    assert evaluator.evaluate(Job(0, SGD, ((0, 1), (0,)), limits=at_it)).metrics == free.metrics
+    for seeds_done, below in (
+        (1, ((best[0][0] * 0.99, inf), (inf,))),
+        (2, ((inf, best[0][1] * 0.99), (inf,))),
+    ):
+        cut = evaluator.evaluate(Job(0, SGD, ((0, 1), (0,)), limits=below))
+        assert cut.status is Status.CUT
+        assert cut.metrics == (free.metrics[0][:seeds_done],)
+        assert cut.steps < free.steps
+    last = evaluator.evaluate(Job(0, SGD, ((0, 1), (0,)), limits=((inf, inf), (0.0,))))
+    assert last.metrics == free.metrics  # nothing was left to be saved
+    assert last.status is Status.OK
+
+
+def test_a_factor_that_is_clearly_worse_is_dropped_on_later_seeds() -> None:
+    job = Job(0, SGD, ((0, 1, 2), ()))
+    free = Evaluator(PLAN).evaluate(job)
+    first = free.metrics[0][0]
+    gap = max(first[:2]) / min(first[:2]) - 1
+    strict, loose = (
+        Evaluator(replace(PLAN, factor_slack=slack)).evaluate(job) for slack in (gap * 0.9, gap * 1.1)
+    )
+    worse = first.index(max(first[:2]))
+    assert strict.metrics[0][0] == first
+    assert [row[worse] for row in strict.metrics[0][1:]] == [inf, inf]
+    assert [row[1 - worse] for row in strict.metrics[0]] == [row[1 - worse] for row in free.metrics[0]]
+    assert strict.steps == free.steps - 2 * STEPS
+    assert loose.metrics[0][1] == free.metrics[0][1]
+
+
+def test_a_job_may_name_its_factors(evaluator: Evaluator) -> None:
+    free = evaluator.evaluate(Job(0, SGD, ((0,), (0,))))
+    named = evaluator.evaluate(Job(0, SGD, ((0,), (0,)), factors=((1,), (0, 1))))
+    assert named.metrics[0] == ((inf, free.metrics[0][0][1], inf),)
+    assert named.metrics[1][0][:2] == free.metrics[1][0][:2]
 
 
 def test_a_task_that_fails_ends_the_evaluation(evaluator: Evaluator) -> None:

@@ -15,6 +15,7 @@ from evolution_fakes import (
     Event,
     World,
     as_late_as_allowed,
+    at_once,
     hash_of,
     make_rules,
 )
@@ -567,6 +568,48 @@ def test_further_seeds_of_a_program_are_not_cut() -> None:
     asked = requested(drive)
     assert any(child.cache_hit for child, _ in asked)
     assert all(child.cache_hit == (request.thresholds == ()) for child, request in asked)
+
+
+def test_limits_follow_the_scores_of_the_population() -> None:
+    world = World(failing=0.05)
+    pools = ((0, 1, 2), (4, 5, 6))
+    rules = make_rules(
+        seeds=SeedRules("fresh", pools, start=2), hurdles=HurdleRules(0, 0.5, 0.2, seeds=True), lag=10,
+        population=15, budget=Budget(programs=400),
+    )  # fmt: skip
+    drive = Drive(rules, world)
+    drive.run()
+    scale = drive.engine.scale
+    at, heights = -64, [0.0, 0.0]
+    levels: set[tuple[float, ...]] = set()
+    for child, request in requested(drive):
+        if child.id - at >= 64:
+            at = child.id
+            absorbed = [c.known for c in drive.children[: max(0, child.id - 9)]]
+            alive = ([drive.engine.warm_start.known] * 15 + absorbed)[-15:]
+            for task in (0, 1):
+                scores = sorted(min(k.sums[task]) / k.count if k.alive else math.inf for k in alive)
+                heights[task] = 1.2 * scores[7]
+            levels.add(tuple(heights))
+        for task, seeds in enumerate(request.seeds):
+            expected = [heights[task] / scale.unit * scale.metrics[task][seed] for seed in seeds]
+            assert request.limits[task] == pytest.approx(expected)
+    assert len(levels) > 3
+
+
+def test_further_seeds_are_trained_with_the_promising_factors_only() -> None:
+    world = World(factors=3)
+    rules = replace(make_rules(seeds=ACCUMULATING), factor_slack=0.1)
+    drive = Drive(rules, world)
+    asked = []
+    while not drive.engine.finished:
+        child = drive.ask()
+        if child is not None and child.request is not None and child.cache_hit:
+            sums = child.known.sums[0]
+            asked.append(child.request.factors[0])
+            assert asked[-1] == tuple(f for f, s in enumerate(sums) if s <= 1.1 * min(sums))
+        at_once(drive, child)
+    assert {len(factors) for factors in asked} > {1}
 
 
 # ---------------------------------------------------------------- control methods

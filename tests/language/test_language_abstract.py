@@ -660,7 +660,7 @@ def test_an_edit_never_changes_the_result(memo_limit):
             if mutated is None:
                 continue
             child, m = mutated
-            found = execution.judge(child, Edit(known.values, parent, m.statement, m.new, m.gone))
+            found = execution.judge(child, Edit(parent, known, m.statement, m.new, m.gone))
             assert_same(found, AbstractExecution().judge(child))
             if isinstance(found, Judged):
                 parent, known = child, found
@@ -682,7 +682,7 @@ def test_an_edit_of_any_size_never_changes_the_result(parent, donor, data):
     execution = AbstractExecution()
     known = execution.judge(parent.statements)
     assert isinstance(known, Judged)
-    edit = Edit(known.values, parent.statements, same, len(new), gone)
+    edit = Edit(parent.statements, known, same, len(new), gone)
     assert_same(execution.judge(child, edit), AbstractExecution().judge(child))
 
 

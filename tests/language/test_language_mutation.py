@@ -137,8 +137,8 @@ GOLDEN_CHAIN = [
     ("modify", 0, "lr = lr * 0.1", "lr = -0.12758829 * 0.1"),
     ("delete", 0, "lr = -0.12758829 * 0.1", ""),
     ("modify", 0, "update = g * lr", "update = w * lr"),
-    ("insert", 1, "", "lr = cbrt(-1.4973534)"),
-    ("insert", 2, "", "t1 = power(w, m)"),
+    ("insert", 1, "", "update = cbrt(-1.4973534)"),
+    ("insert", 2, "", "t1 = power(g, m)"),
     ("insert", 3, "", "t2 = update + t1"),
 ]
 
@@ -436,8 +436,8 @@ def test_pick():
 
 def test_variables_before():
     assert variables_before(ADAMW, 0) == list(INPUTS)
-    assert variables_before(ADAMW, 4) == [*INPUTS, "g2", "sqrt_v"]
-    assert variables_before(ADAMW, 9) == [*INPUTS, "g2", "sqrt_v", "update", "wd"]
+    assert set(variables_before(ADAMW, 4)) == {*INPUTS, "g2", "sqrt_v"}
+    assert set(variables_before(ADAMW, 9)) == {*INPUTS, "g2", "sqrt_v", "update", "wd"}
 
 
 @pytest.mark.parametrize("name", builtin_names())

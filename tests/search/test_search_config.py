@@ -8,7 +8,7 @@ import pytest
 from evosearch.config.yaml_file import dump_yaml, parse_yaml
 from evosearch.errors import ConfigError
 from evosearch.evaluation import Plan, Schedule, TaskPlan
-from evosearch.evaluation.encode import Capacity
+from evosearch.evaluation.flow import Capacity
 from evosearch.evolution import Budget, HurdleRules, Restarts, Rules, SeedRules
 from evosearch.language import Constant, builtin, parse
 from evosearch.language.mutation import ConstantRules, MutationRules, Statements
@@ -72,7 +72,11 @@ DEFAULTS: dict[str, Any] = {
     },
     "evaluation": {
         "way": "interpreter",
+        "interpreter": "auto",
+        "batch": 64,
+        "batch": 64,
         "lr_factors": [1.0],
+        "factor_slack": None,
         "seeds": {"policy": "fixed", "start": 1, "most": None, "penalty": 0.0},
         "hurdles": None,
         "timeout": 300.0,
@@ -86,7 +90,7 @@ DEFAULTS: dict[str, Any] = {
 def test_every_default() -> None:
     assert resolved(config()) == DEFAULTS
     hurdles = resolved(config(MINIMAL + "evaluation: {hurdles: {}}\n"))["evaluation"]["hurdles"]
-    assert hurdles == {"at": [0.25, 0.5], "quantile": 0.9, "slack": 0.05}
+    assert hurdles == {"at": [0.25, 0.5], "seeds": True, "quantile": 0.9, "slack": 0.05}
     vocabulary_ = resolved(config(MINIMAL + "vocabulary: {}\n"))["vocabulary"]
     assert vocabulary_ == {"base": "paper", "include": [], "exclude": []}
 
@@ -142,7 +146,7 @@ def test_what_every_key_means() -> None:
         restarts=Restarts(2, 3, 1001 // 6, 40),
         budget=Budget(1001, 500, 100000),
         seeds=SeedRules("accumulating", ((3, 1, 4), (0, 1, 2, 3, 4)), 2, 3, 0.25),
-        hurdles=HurdleRules(2, 0.8, 0.5),
+        hurdles=HurdleRules(2, 0.8, 0.5, seeds=True),
         fingerprint=False,
     )
     assert found.plan() == Plan(
@@ -365,8 +369,8 @@ WRONG = [
     *[(key, value) for key in SECTIONS for value in ("3", "[]", "text")],
     *[("seed", value) for value in ("-1", "2147483648", "1.0", "x", "null")],
     *[("name", value) for value in ("", "3", "a/b", "..", ".a", "a b", "a" * 65, "2024-01-01", '"a\\n"')],
-    *[("evaluation.lr_factors", value) for value in ("[]", "[0]", "[-1]", "[.inf]", "[.nan]", "1", "[x]")],
-    *[("evaluation.hurdles.at", value) for value in ("[]", "[0]", "[1]", "[.nan]", "[x]", "0.5")],
+    *[("evaluation.lr_factors", value) for value in ("[0]", "[-1]", "[.inf]", "[.nan]", "1", "[x]")],
+    *[("evaluation.hurdles.at", value) for value in ("[0]", "[1]", "[.nan]", "[x]", "0.5")],
     *[("tasks.0.seeds", value) for value in ("[]", "[1, 1]", "[-1]", "[2147483648]", "[0.5]", "100001")],
     *[("tasks.0.steps", value) for value in ("0", "x", "1.5", "true", "null")],
     *[("tasks", value) for value in ("[]", "3", "[3]", "null")],
