@@ -8,6 +8,7 @@ from math import inf, isfinite
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
@@ -29,6 +30,7 @@ from evosearch.evaluation import (
     interpreters,
     make_evaluator,
 )
+from evosearch.evaluation.batched.interpreter import AXES, BatchedInterpreter
 from evosearch.evaluation.batched.schedule import merged
 from evosearch.evaluation.flow import Capacity, Flow, flow_of
 from evosearch.evaluation.interpreters import choose
@@ -201,6 +203,24 @@ def test_hurdles_cut_single_trainings_of_a_batch(batched: BatchedEvaluator, alon
         assert agree(outcome, alone.evaluate(job))
 
 
+def test_limits_on_metrics_stop_single_jobs_of_a_batch(batched: BatchedEvaluator, alone: Evaluator) -> None:
+    metrics = [min(row) for row in alone.evaluate(Job(0, SGD, ONE_TASK)).metrics[0]]
+    jobs = [
+        Job(number, SGD, ONE_TASK, limits=(limits, ()), factors=((0, 1), ()))
+        for number, limits in enumerate(
+            [(inf, inf, inf), (0.99 * metrics[0], inf, inf), (inf, 0.99 * metrics[1], inf)]
+        )
+    ]
+    ours = batched.evaluate_many(jobs)
+    assert [(outcome.status, outcome.steps) for outcome in ours] == [
+        (Status.OK, 6 * STEPS),
+        (Status.CUT, 2 * STEPS),
+        (Status.CUT, 4 * STEPS),
+    ]
+    for outcome, job in zip(ours, jobs, strict=True):
+        assert agree(outcome, alone.evaluate(job))
+
+
 def test_splits_and_tuned_references_go_side_by_side(batched: BatchedEvaluator, alone: Evaluator) -> None:
     jobs = [
         Job(0, SGD, ((0,), ()), Split.SEARCH),
@@ -249,6 +269,16 @@ def test_no_further_batch_is_compiled(batched: BatchedEvaluator, compilations: l
     compilations.clear()
     batched.evaluate_many([Job(i, candidate, ((i, 9), (2,))) for i, candidate in enumerate(mutants(10))])
     assert compilations == []
+
+
+@pytest.mark.parametrize("platform", ["cpu", "cuda"])
+def test_one_primitive_is_computed_at_a_time_on_every_platform(platform: str) -> None:
+    rule = BatchedInterpreter(jnp.zeros(3), Capacity())
+    batch = rule.encode_all([flow_of(program, LR, Capacity()) for program in mutants(2)], [0, 1], STEPS)
+    step = jax.jit(jax.vmap(rule.step, in_axes=(AXES, 0, 0, 0, None, 0)))
+    state, w, steps = jnp.zeros((2, 2, 3)), jnp.zeros((2, 3)), jnp.arange(2)
+    lowered = step.trace(batch, state, w, w, jnp.float32(1), steps).lower(lowering_platforms=(platform,))
+    assert lowered.as_text().count("stablehlo.case") == 1  # vmap makes a switch of its own into selects
 
 
 def test_a_program_beyond_the_capacity_is_a_bug() -> None:

@@ -74,7 +74,6 @@ DEFAULTS: dict[str, Any] = {
         "way": "interpreter",
         "interpreter": "auto",
         "batch": 64,
-        "batch": 64,
         "lr_factors": [1.0],
         "factor_slack": None,
         "seeds": {"policy": "fixed", "start": 1, "most": None, "penalty": 0.0},

@@ -44,7 +44,7 @@ def merged(flows: Sequence[Flow]) -> Merged:
         >>> lr = np.ones(1, np.float32)
         >>> flows = [flow_of(builtin(name).statements, lr, Capacity()) for name in ("sgd", "lion")]
         >>> merged(flows).primitives
-        ['interp', 'interp', 'sign', 'multiply', 'add', 'multiply']
+        ['interp', 'multiply', 'sign', 'add', 'multiply', 'interp']
     """
     programs = [_Program(flow) for flow in flows]
     primitives: list[str] = []
