@@ -49,7 +49,14 @@ def search_command(
         console.print(f"interpreter: {choice.name}{printable(reason)}", markup=False)
     stop = Stop()
     with make_view(as_json) as view, _clean_stop(stop, console):
-        summary = run_search(config, folder, resume=resume, view=view, stop=stop)
+        summary = run_search(
+            config,
+            folder,
+            resume=resume,
+            view=view,
+            stop=stop,
+            say=lambda line: console.print(line, style="yellow", markup=False),
+        )
     if as_json:
         data = summary.to_json()
         known = known_as(parse(summary.best_live_text).statements)

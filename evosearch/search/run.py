@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -35,6 +36,15 @@ SHOW_SECONDS = 0.25
 FLUSH_SECONDS = 30.0
 RATE_SECONDS = 10.0
 ASKS_BETWEEN_LOOKS = 512
+
+EVALUATED = 0.1
+"""About which share of the children is evaluated; the others are cache hits."""
+
+FEWEST_CHILDREN, GOOD_CHILDREN = 20, 40
+"""Children under way for each evaluation that workers take at once: below the first workers clearly idle, with
+the second hardly; docs/scale.md has the figures."""
+
+MakePool = Callable[[Config, Plan], Pool]
 
 
 @dataclass
@@ -86,7 +96,14 @@ class Summary:
 
 
 def run_search(
-    config: Config, folder: Path, *, resume: bool = False, view: View | None = None, stop: Stop | None = None
+    config: Config,
+    folder: Path,
+    *,
+    resume: bool = False,
+    view: View | None = None,
+    stop: Stop | None = None,
+    workers: MakePool | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Summary:
     """Run a search, or go on with one.
 
@@ -96,6 +113,8 @@ def run_search(
         resume: go on with an interrupted run. Budget, workers and report may differ from the run's.
         view: who is shown the progress.
         stop: where to ask for a clean end.
+        workers: makes the pool, which this closes; by default `make_pool`.
+        say: is told what a person should know before a long search, a line at a time.
 
     Raises:
         EvosearchError: what is wrong, and what to do.
@@ -112,8 +131,11 @@ def run_search(
         else:
             Layout(folder).check_free()
         view.stage("starting workers", 0, 1)
-        pool = stack.enter_context(make_pool(config, config.plan()))
+        pool = stack.enter_context((workers or make_pool)(config, config.plan()))
         view.stage("starting workers", 1, 1)
+        idle = idle_line(config.search.lag, pool.size)
+        if say and idle:
+            say(idle)
         outcomes = writer.outcomes() if writer else None
         baseline = outcomes.take(WARM_START) if outcomes else None
         if baseline is None:
@@ -142,6 +164,27 @@ def train_warm_start(config: Config, pool: Pool, view: View) -> Outcome:
     view.stage("training the warm start", 1, 1)
     Scale.of(pools, outcome)  # raises if it does not train
     return outcome
+
+
+def idle_line(lag: int, size: int) -> str:
+    """A sentence if workers will wait for want of children to evaluate; "" otherwise.
+
+    The lag can't follow the number of workers: it decides what is bred, and the history would depend on them.
+
+    Args:
+        lag: `search.lag`, how many children are under way.
+        size: how many jobs keep everybody busy, see `Pool.size`.
+
+    >>> idle_line(128, 2)
+    ''
+    """
+    if lag >= FEWEST_CHILDREN * size:
+        return ""
+    return (
+        f"workers will idle: {size} evaluations at once keep them busy, and search.lag {lag} keeps about "
+        f"{max(1, round(lag * EVALUATED))} under way; set search.lag={GOOD_CHILDREN * size} "
+        "(another lag is another search)"
+    )
 
 
 def make_pool(config: Config, plan: Plan) -> Pool:

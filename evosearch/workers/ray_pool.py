@@ -38,7 +38,7 @@ from evosearch.evaluation.interpreters import settled
 from evosearch.runtime import ENVIRONMENT
 from evosearch.workers.pace import BATCH_SECONDS, Pace
 from evosearch.workers.pool import MakeEvaluator, first_line
-from evosearch.workers.worker import Failure, Worker
+from evosearch.workers.worker import Failure, Worker, packed, unpacked
 
 COMPILE_SECONDS = 120.0
 """What a batch may take on top of its limit if its actor may have to compile first."""
@@ -282,20 +282,21 @@ class RayPool:
         limit = self._timeout * len(jobs)
         if self._together == 1:
             limit = min(limit, self._timeout + 10 * BATCH_SECONDS)
-        steady = all(_compiles(job) in member.compiled for job in jobs)
-        member.compiled.update(_compiles(job) for job in jobs)
+        compiles = {_compiles(job) for job in jobs}
+        steady = compiles <= member.compiled
+        member.compiled |= compiles
         if not member.sent:
             member.since = time.monotonic()
-        ref = member.actor.run.remote(jobs)
+        ref = member.actor.run.remote(packed(jobs))
         member.sent.append(_Batch(ref, work, limit if steady else limit + COMPILE_SECONDS, steady, alone))
 
     # ------------------------------------------------------------ from the actors
 
     def _take_answers(self) -> None:
-        while heads := {member.sent[0].ref: member for member in self._members if member.sent}:
+        """Take each actor's first answer that is there; a second one is left to the next look."""
+        heads = {member.sent[0].ref: member for member in self._members if member.sent}
+        if heads:
             ready, _ = ray.wait(list(heads), num_returns=len(heads), timeout=0)
-            if not ready:
-                return
             for ref in ready:
                 self._take(heads[ref])
 
@@ -304,6 +305,8 @@ class RayPool:
         batch = member.sent[0]
         try:
             answer = ray.get(batch.ref)
+            if batch.work:
+                answer = unpacked(answer)
         except RayTaskError as error:  # the method was not even called
             raise SearchError(
                 f"a worker could not read what it was sent: {first_line(error.cause)}; is the same evosearch "
@@ -393,7 +396,7 @@ def _initialise(address: str | None, count: int | Literal["auto"], gpus: bool) -
 
 
 def _start(count: int | Literal["auto"], gpus: bool, quiet: dict[str, Any]) -> None:
-    with _local_only():
+    with local_only():
         ray.init(
             "local",
             num_cpus=None if count == "auto" else count,
@@ -421,8 +424,10 @@ def _join(address: str, quiet: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _local_only() -> Iterator[None]:
+def local_only() -> Iterator[None]:
     """While a local Ray starts: no usage statistics, and no socket that other machines can reach.
+
+    Around a `ray.cluster_utils.Cluster` and whoever joins it, it makes a cluster of this machine alone.
 
     Ray 2.60 turns the node address 127.0.0.1 into the machine's own and then listens on every interface,
     except where it thinks that clusters are not supported, as on macOS.

@@ -1,4 +1,4 @@
-"""`evosearch bench batched`: candidates per second in batches, against one after the other."""
+"""Candidates per second in batches, against one after the other."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import jax
 
+from evosearch.benchmarks.measuring import Result
 from evosearch.evaluation import BatchedEvaluator, Evaluator, Job, Plan, TaskPlan
 from evosearch.evaluation.interpreters import choose
 from evosearch.language import Statement, analyze, builtin
@@ -25,7 +25,7 @@ COMPILED = 3
 """How many candidates are compiled, a second each."""
 
 
-def bench_batched() -> dict[str, dict[str, Any]]:
+def bench_batched() -> dict[str, Result]:
     """Candidates per second, each trained once: in batches of several widths, against one after the other and
     against a compilation for each, all on the device that JAX computes on.
     """
@@ -45,13 +45,8 @@ def bench_batched() -> dict[str, dict[str, Any]]:
             ("alone", alone, f"one after the other, {interpreter}"),
             ("compiled", compiled, "one compilation each"),
         ):
-            results[f"batched/{width}/{name}"] = {
-                "ours": ours,
-                "other": other,
-                "ratio": ours / other,
-                "unit": "candidates/s",
-                "versus": f"{versus}; on {device.device_kind}",
-            }
+            note = f"{versus}; on {device.device_kind}"
+            results[f"batched/{width}/{name}"] = Result(ours, other, "candidates/s", note)
     return results
 
 

@@ -1,0 +1,46 @@
+"""A training step through the interpreter, against the same program fused by XLA."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from evosearch.benchmarks.measuring import FORTY, Result, compared, in_turn, program
+from evosearch.evaluation import Evaluator, Job, Plan, TaskPlan
+
+TASKS: Mapping[str, tuple[tuple[str, object], ...]] = {
+    "char_mlp": (),
+    "digits_mlp": (),
+    "char_transformer": (("steps", 20),),
+    "digits_vit": (("steps", 40),),
+}
+PROGRAMS = ("adamw", "lion", "program8", FORTY)
+ROUNDS = 9
+
+
+def bench_step() -> dict[str, Result]:
+    """Medians over trainings of three ways in turn; without the metric at the end, which all share."""
+    results = {}
+    for task, knobs in TASKS.items():
+        plan = TaskPlan(task, knobs)
+        native = Evaluator(Plan((plan,)))
+        xla = Evaluator(Plan((plan,), interpreter="xla"))
+        fused = Evaluator(Plan((plan,), way="compiled"))
+        for name in PROGRAMS:
+            job = Job(0, program(name), ((0,),))
+            ways = [_per_step(evaluator, job) for evaluator in (native, fused, xla)]
+            times = in_turn(ways, ROUNDS)
+            results[f"step/{task}/{name}"] = compared(times, "us/step", "fused by XLA", 1e6)
+            results[f"step/{task}/{name}/xla"] = compared(
+                [times[2], times[1]], "us/step", "fused by XLA; ours without machine code", 1e6
+            )
+    return results
+
+
+def _per_step(evaluator: Evaluator, job: Job) -> Callable[[], float]:
+    def once() -> float:
+        outcome = evaluator.evaluate(job)
+        if not outcome.ok:
+            raise RuntimeError(f"a benchmark's training must reach its end, found {outcome.status.value}")
+        return outcome.seconds / outcome.steps
+
+    return once
