@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 
-from evosearch.benchmarks.measuring import Result, program
+from evosearch.benchmarks.measuring import Result, program, timed
 from evosearch.evaluation import Job, Plan, TaskPlan
 from evosearch.language.program import Statement
+from evosearch.runtime import ENVIRONMENT
 from evosearch.workers import InProcessPool, Pool
 
 TASK = TaskPlan("char_mlp", (("steps", 400),))
-PORTFOLIO = tuple(TaskPlan(name) for name in ("char_mlp", "digits_mlp", "digits_vit", "modular_addition"))
+PORTFOLIO = ("char_mlp", "digits_mlp", "digits_vit", "modular_addition")
 CANDIDATES = 120
 ROUNDS = 3
 
@@ -42,21 +46,31 @@ def bench_scaling() -> dict[str, Result]:
 
 
 def bench_start() -> dict[str, Result]:
-    """Seconds until a new worker has scored its first candidate on four tasks, its compilations included.
-
-    Ray and its workers' processes are there already; the compilations are those of a new process, which the
-    cache of compilations on disk knows the second time.
+    """Seconds until a new process has scored its first candidate on four tasks, with all imports and
+    compilations: with an empty cache folder, and with what that left there.
     """
-    from evosearch.workers.ray_pool import RayPool
+    command = [sys.executable, "-c", _START.format(names=PORTFOLIO)]
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, **ENVIRONMENT, "EVOSEARCH_CACHE": folder}
+        environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+        first, second = (
+            timed(lambda: subprocess.run(command, env=environment, check=True)) for _ in range(2)
+        )
+    note = f"with nothing in the cache folder; tasks {', '.join(PORTFOLIO)}"
+    return {"start": Result(second, first, "s", note)}
 
-    seconds = []
-    for _ in range(2):
-        with RayPool(Plan(PORTFOLIO), count=1) as pool:
-            begin = time.perf_counter()
-            pool.submit([Job(0, program("adamw"), ((0,),) * len(PORTFOLIO))])
-            pool.collect(None)
-            seconds.append(time.perf_counter() - begin)
-    return {"start/worker": Result(seconds[1], seconds[0], "s", "the time before; four tasks, one candidate")}
+
+_START = """\
+from evosearch.evaluation import Job, Plan, TaskPlan
+from evosearch.language import builtin
+from evosearch.workers import InProcessPool
+
+tasks = tuple(TaskPlan(name) for name in {names})
+with InProcessPool(Plan(tasks)) as pool:
+    pool.submit([Job(0, builtin("adamw").statements, ((0,),) * len(tasks))])
+    ((_, outcome),) = pool.collect()
+    assert outcome.ok, outcome
+"""
 
 
 def _rate(pool: Pool) -> float:

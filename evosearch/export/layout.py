@@ -33,7 +33,31 @@ def assignment_lines(indent: str, name: str, value: ast.expr) -> list[str]:
     if isinstance(value, ast.Call):
         args = [ast.unparse(arg) for arg in (*value.args, *value.keywords)]
         return call_lines(indent, f"{name} = ", ast.unparse(value.func), args)
-    return [f"{indent}{name} = (", f"{indent}{STEP}{ast.unparse(value)}", f"{indent})"]
+    inner = f"{indent}{STEP}"
+    lines = [f"{inner}{ast.unparse(value)}"]
+    if len(lines[0]) > WIDTH and isinstance(value, ast.BinOp):
+        lines = [f"{inner}{line}" for line in _operand_lines(value)]
+    return [f"{indent}{name} = (", *lines, f"{indent})"]
+
+
+_SUMS, _PRODUCTS = (ast.Add, ast.Sub), (ast.Mult, ast.Div)
+_SIGNS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
+
+
+def _operand_lines(value: ast.BinOp) -> list[str]:
+    """A sum with one term on each line, or a product with one factor; each operator begins a line."""
+    alike = _SUMS if isinstance(value.op, _SUMS) else _PRODUCTS
+    if type(value.op) not in _SIGNS:
+        return [ast.unparse(value)]
+    lines: list[str] = []
+    rest: ast.expr = value
+    while isinstance(rest, ast.BinOp) and isinstance(rest.op, alike):
+        # Unparsed beside an operand of nothing, an operand keeps the parentheses it needs.
+        beside = ast.unparse(ast.BinOp(ast.Name("_"), rest.op, rest.right)).removeprefix("_ ")
+        lines.append(beside)
+        rest = rest.left
+    first = ast.unparse(ast.BinOp(rest, value.op, ast.Name("_")))
+    return [first.removesuffix(f" {_SIGNS[type(value.op)]} _"), *reversed(lines)]
 
 
 def head_lines(indent: str, name: str, arguments: Sequence[str], returns: str) -> list[str]:

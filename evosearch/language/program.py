@@ -108,7 +108,7 @@ class Statement:
         return hash((self.target, self.primitive, self.args))
 
     def __repr__(self) -> str:
-        return f"Statement({self.target!r}, {self.primitive!r}, {self.args!r})"
+        return f"Statement(target={self.target!r}, primitive={self.primitive!r}, args={self.args!r})"
 
     def __reduce__(self) -> tuple[type[Statement], tuple[str, str, tuple[Argument, ...]]]:
         return (Statement, (self.target, self.primitive, self.args))

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from evosearch.evaluation.batched.interpreter import AXES, BatchedInterpreter
+from evosearch.evaluation.compilations import keep_compilations
 from evosearch.evaluation.evaluator import Bench, Course, Evaluator, Job, Tuned
 from evosearch.evaluation.flow import flow_of
 from evosearch.evaluation.interpreters import batch_of
@@ -134,6 +135,8 @@ class BatchedEvaluator(Evaluator):
 
 def make_evaluator(plan: Plan) -> Evaluator:
     """The evaluator that a plan asks for: batched, or one training after the other."""
+    if plan.way == "interpreter":
+        keep_compilations()
     return Evaluator(plan) if batch_of(plan) == 1 else BatchedEvaluator(plan)
 
 
