@@ -13,18 +13,22 @@ from evosearch.benchmarks.measuring import Result, compared, program, timed
 from evosearch.evaluation import Evaluator, Job, Plan, TaskPlan
 from evosearch.evaluation.compiled import Compiled
 from evosearch.language.program import Statements
-from proxy_tasks import Split, Task
+from proxy_tasks import Split
 
 TASKS: Sequence[str] = ("char_mlp", "digits_mlp", "digits_vit", "modular_addition")
 PROGRAMS = ("adamw", "lion", "program8")
 
 
-def bench_candidate() -> dict[str, Result]:
-    """Seconds a candidate: ours, with one compilation each, and with a jitted step in a Python loop."""
+def bench_candidate(tasks: Sequence[str] = ()) -> dict[str, Result]:
+    """Time of a candidate: ours, with one compilation each, and with a jitted step in a Python loop.
+
+    Args:
+        tasks: instead of `TASKS`.
+    """
     results = {}
-    for task in TASKS:
+    for task in tasks or TASKS:
         ours, compiled = (Evaluator(Plan((TaskPlan(task),), way=way)) for way in ("interpreter", "compiled"))
-        loop = _optax_loop(TaskPlan(task).build())
+        loop = _optax_loop(TaskPlan(task))
         first = Job(0, program("sgd"), ((0,),))
         for evaluator in (ours, compiled):
             evaluator.evaluate(first)
@@ -42,13 +46,14 @@ def bench_candidate() -> dict[str, Result]:
     return results
 
 
-def _optax_loop(task: Task) -> Callable[[Any], float]:
+def _optax_loop(plan: TaskPlan) -> Callable[[Any], float]:
     """What a researcher would write: an optax transformation, a jitted step, a Python loop over batches."""
-    splits = jax.device_put(task.data().splits)
+    task = plan.build()
+    splits = {split: jax.device_put(arrays) for split, arrays in task.data().splits.items()}
     weights, order = jax.random.split(jax.random.key(0))
     params = task.init(weights, splits[Split.TRAIN])
     batches = task.draw(order, splits[Split.TRAIN], task.steps)
-    schedule = jnp.asarray(TaskPlan(task.name).schedule.values(task.steps))
+    schedule = jnp.asarray(plan.schedule.values(task.steps))
 
     def score(statements: Statements) -> float:
         optimizer = as_optax(statements, params, schedule)

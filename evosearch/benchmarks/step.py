@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from evosearch.benchmarks.measuring import FORTY, Result, compared, in_turn, program
 from evosearch.evaluation import Evaluator, Job, Plan, TaskPlan
@@ -17,11 +17,15 @@ PROGRAMS = ("adamw", "lion", "program8", FORTY)
 ROUNDS = 9
 
 
-def bench_step() -> dict[str, Result]:
-    """Medians over trainings of three ways in turn; without the metric at the end, which all share."""
+def bench_step(tasks: Sequence[str] = ()) -> dict[str, Result]:
+    """Medians over trainings of three ways in turn, the metric at the end included.
+
+    Args:
+        tasks: instead of `TASKS`.
+    """
     results = {}
-    for task, knobs in TASKS.items():
-        plan = TaskPlan(task, knobs)
+    for task in tasks or TASKS:
+        plan = TaskPlan(task, TASKS.get(task, ()))
         native = Evaluator(Plan((plan,)))
         xla = Evaluator(Plan((plan,), interpreter="xla"))
         fused = Evaluator(Plan((plan,), way="compiled"))

@@ -13,12 +13,14 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from evosearch.benchmarks.measuring import Result
-from evosearch.benchmarks.table import PARTS
+from evosearch.benchmarks.table import PARTS, TASKED
 from evosearch.cli.console import make_console, make_table, print_json
 from evosearch.cli.live import search_panel
+from evosearch.cli.study_view import checked_plan
 from evosearch.errors import EvosearchError, nearest
 from evosearch.runtime import processor
 from evosearch.search.progress import Progress
+from proxy_tasks import TASKS
 
 VIEW = "view"
 REFRESHES = 4
@@ -58,17 +60,23 @@ def bench_view() -> dict[str, Result]:
 ALL = {**PARTS, VIEW: bench_view}
 
 
-def bench_command(parts: Sequence[str], as_json: bool) -> int:
-    """Measure the parts asked for, or all."""
+def bench_command(parts: Sequence[str], tasks: Sequence[str], as_json: bool) -> int:
+    """Measure the parts asked for, or all; `tasks` replace the own ones of those in `TASKED`."""
     for part in parts:
         if part not in ALL:
             raise EvosearchError(f"unknown part {part!r}{nearest(part, ALL)} (known: {', '.join(ALL)})")
+    tasks = list(TASKS) if list(tasks) == ["all"] else list(tasks)
+    for task in tasks:
+        checked_plan(task, ())
+    for part in parts if tasks else ():
+        if part not in TASKED:
+            raise EvosearchError(f"{part} is measured on its own tasks; --task is for {', '.join(TASKED)}")
     console = make_console(stderr=as_json)
     results: dict[str, Result] = {}
     begin = time.monotonic()
     for part in parts or ALL:
         with console.status(f"measuring: {part}"):
-            results.update(ALL[part]())
+            results.update(TASKED[part](tasks) if part in TASKED else ALL[part]())
     machine = {
         "processor": processor(),
         "cores": len(os.sched_getaffinity(0)),

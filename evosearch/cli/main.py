@@ -385,7 +385,18 @@ def make_parser() -> argparse.ArgumentParser:
         "evosearch bench step engine",
     )
     bench.add_argument(
-        "parts", metavar="PART", nargs="*", help="step, candidate, engine, leaks (default: all)"
+        "parts",
+        metavar="PART",
+        nargs="*",
+        help="step, candidate, engine, saved, scaling, start, batched, leaks, view (default: all)",
+    )
+    bench.add_argument(
+        "--task",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="tasks for step and candidate, or all (default: four)",
     )
     _add_json(bench)
     bench.set_defaults(run=_run_bench)
@@ -585,7 +596,7 @@ def _run_simplify(args: argparse.Namespace) -> int:
 def _run_bench(args: argparse.Namespace) -> int:
     from evosearch.cli.bench import bench_command
 
-    return bench_command(args.parts, args.json)
+    return bench_command(args.parts, args.task, args.json)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
