@@ -55,7 +55,7 @@ def search_command(
             resume=resume,
             view=view,
             stop=stop,
-            say=lambda line: console.print(line, style="yellow", markup=False),
+            say=lambda line: console.print(line, style="yellow", markup=False, soft_wrap=True),
         )
     if as_json:
         data = summary.to_json()

@@ -12,7 +12,8 @@ and schedule values from 1 to 0, and the search uses it only where its YAML says
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from hashlib import blake2b
 from typing import Any
@@ -22,35 +23,28 @@ from numpy.typing import NDArray
 
 from evosearch.language.abstract import Value, analyze
 from evosearch.language.program import Constant, Statement
-from primitives import BY_NAME
+from primitives import BY_NAME, ValueType
 
 DIGITS = 7
 STEPS = 3
-SHAPES = ((3,), (2, 2))
+SIZES = (3, 4)
+"""Elements of each leaf of the trees."""
 GRADIENT_SCALES = (1e-6, 1e-3, 1.0, 1e3)
 SCHEDULE = (1.0, 0.5, 0.0)
 
-Tree = tuple[NDArray[np.float64], ...]
+Numbers = NDArray[np.float64]
+"""A value at all scales: (scales, elements of all leaves); (scales, 1) for a scalar; or one number."""
 
 
 @cache
-def _probe(scale: int) -> tuple[Tree, tuple[Tree, ...]]:
-    """Fixed weights and one gradient tree per step."""
-    rng = np.random.Generator(np.random.Philox(key=scale))
-    weights = tuple(rng.normal(size=shape) for shape in SHAPES)
-    gradients = tuple(
-        tuple(rng.normal(size=shape) * GRADIENT_SCALES[scale] for shape in SHAPES) for _ in range(STEPS)
-    )
-    return weights, gradients
-
-
-def run_statements(statements: Sequence[Statement], env: dict[str, Any]) -> dict[str, Any]:
-    """Run statements in NumPy through the primitives' references; returns the variables' values."""
-    env = dict(env)
-    for s in statements:
-        args = [np.float64(a.value) if isinstance(a, Constant) else env[a] for a in s.args]
-        env[s.target] = BY_NAME[s.primitive].reference(*args)
-    return env
+def _probe() -> tuple[Numbers, Numbers]:
+    """Fixed weights (scales, elements), and gradients (steps, scales, elements)."""
+    weights, gradients = [], []
+    for scale, size in enumerate(GRADIENT_SCALES):
+        rng = np.random.Generator(np.random.Philox(key=scale))
+        weights.append(rng.normal(size=sum(SIZES)))
+        gradients.append(rng.normal(size=(STEPS, sum(SIZES))) * size)
+    return np.stack(weights), np.stack(gradients, axis=1)
 
 
 def fingerprint(statements: Sequence[Statement]) -> bytes:
@@ -68,10 +62,69 @@ def fingerprint(statements: Sequence[Statement]) -> bytes:
     all_steps = zip(statements, analysis.values, analysis.live, strict=True)
     live = [(statement, value) for statement, value, flag in all_steps if flag]
     digest = blake2b(digest_size=16)
-    for scale in range(len(GRADIENT_SCALES)):
-        for update in _updates(live, analysis.state, scale):
-            digest.update(_rounded(update))
+    weights, gradients = _probe()
+    m = v = np.zeros_like(weights)
+    with np.errstate(all="ignore"):
+        for g, lr in zip(gradients, SCHEDULE, strict=True):
+            env = {"w": weights, "g": g, "m": m, "v": v, "lr": np.full((len(g), 1), lr)}
+            for statement, value in live:
+                env[statement.target] = _value(statement, value, env)
+            m = env["m"] if "m" in analysis.state else m
+            v = env["v"] if "v" in analysis.state else v
+            weights = weights - env["update"]
+            digest.update(_rounded(env["update"]))
     return digest.digest()
+
+
+def _value(statement: Statement, value: Value, env: Mapping[str, Numbers]) -> Numbers:
+    if value.constant is not None:
+        return np.float64(value.constant)  # type: ignore[return-value]
+    args: list[Any] = [np.float64(a.value) if isinstance(a, Constant) else env[a] for a in statement.args]
+    on_arrays = _on_arrays(statement.primitive)
+    if on_arrays is not None:
+        result: Numbers = on_arrays(*args)
+        return result
+    reference, expects = BY_NAME[statement.primitive].reference, BY_NAME[statement.primitive].rule.expects
+    rows = []
+    for scale in range(len(GRADIENT_SCALES)):
+        at = [_at(arg, scale, type_) for arg, type_ in zip(args, expects or (), strict=True)]
+        rows.append(_as_row(reference(*at)))
+    return np.stack(rows)
+
+
+@cache
+def _on_arrays(primitive: str) -> Callable[..., Any] | None:
+    """What a reference does to plain arrays, without its look at what it is given; None if it needs trees."""
+    row = BY_NAME[primitive]
+    return None if row.elementwise is None else inspect.unwrap(row.reference)
+
+
+def _at(value: Numbers, scale: int, type_: ValueType | None) -> Any:
+    """A value at one scale, as references take it."""
+    if type_ is not ValueType.TENSOR:
+        return np.broadcast_to(value, (len(GRADIENT_SCALES), 1))[scale, 0]
+    return tuple(np.split(value[scale], np.cumsum(SIZES)[:-1]))
+
+
+def _as_row(result: Any) -> Numbers:
+    """What a reference gives, as a row: leaves one after the other, a leaf's number repeated over it."""
+    if not isinstance(result, tuple):
+        return np.reshape(np.float64(result), (1,))
+    return np.concatenate([np.broadcast_to(leaf, (n,)) for leaf, n in zip(result, SIZES, strict=True)])
+
+
+def _rounded(update: Numbers) -> bytes:
+    flat = np.broadcast_to(update, (len(GRADIENT_SCALES), sum(SIZES))).ravel() + 0.0
+    return ",".join([f"{number:.{DIGITS - 1}e}" for number in flat.tolist()]).encode()
+
+
+def run_statements(statements: Sequence[Statement], env: dict[str, Any]) -> dict[str, Any]:
+    """Run statements in NumPy through the primitives' references; returns the variables' values."""
+    env = dict(env)
+    for s in statements:
+        args = [np.float64(a.value) if isinstance(a, Constant) else env[a] for a in s.args]
+        env[s.target] = BY_NAME[s.primitive].reference(*args)
+    return env
 
 
 def run_folded(live: Sequence[tuple[Statement, Value]], env: dict[str, Any]) -> dict[str, Any]:
@@ -82,25 +135,3 @@ def run_folded(live: Sequence[tuple[Statement, Value]], env: dict[str, Any]) -> 
         else:
             env = {**env, statement.target: np.float64(value.constant)}
     return env
-
-
-def _updates(live: Sequence[tuple[Statement, Value]], state: tuple[str, ...], scale: int) -> list[Tree]:
-    weights, gradients = _probe(scale)
-    zeros = tuple(np.zeros(shape) for shape in SHAPES)
-    m = v = zeros
-    updates = []
-    for gradient, lr in zip(gradients, SCHEDULE, strict=True):
-        env = run_folded(live, {"w": weights, "g": gradient, "m": m, "v": v, "lr": np.float64(lr)})
-        updates.append(env["update"])
-        m = env["m"] if "m" in state else zeros
-        v = env["v"] if "v" in state else zeros
-        with np.errstate(all="ignore"):
-            weights = tuple(w - u for w, u in zip(weights, env["update"], strict=True))
-    return updates
-
-
-def _rounded(tree: Tree) -> bytes:
-    flat = np.concatenate(
-        [np.ravel(np.broadcast_to(leaf, shape)) for leaf, shape in zip(tree, SHAPES, strict=True)]
-    )
-    return ",".join([f"{number:.{DIGITS - 1}e}" for number in flat + 0.0]).encode()

@@ -41,8 +41,8 @@ EVALUATED = 0.1
 """About which share of the children is evaluated; the others are cache hits."""
 
 FEWEST_CHILDREN, GOOD_CHILDREN = 20, 40
-"""Children under way for each evaluation that workers take at once: below the first workers clearly idle, with
-the second hardly; docs/scale.md has the figures."""
+"""Children under way for each evaluation that workers take at once: with fewer than the first workers clearly
+idle, with the second hardly; docs/scale.md has the figures."""
 
 MakePool = Callable[[Config, Plan], Pool]
 
@@ -178,12 +178,12 @@ def idle_line(lag: int, size: int) -> str:
     >>> idle_line(128, 2)
     ''
     """
-    if lag >= FEWEST_CHILDREN * size:
+    if size == 1 or lag >= FEWEST_CHILDREN * size:
         return ""
     return (
-        f"workers will idle: {size} evaluations at once keep them busy, and search.lag {lag} keeps about "
-        f"{max(1, round(lag * EVALUATED))} under way; set search.lag={GOOD_CHILDREN * size} "
-        "(another lag is another search)"
+        f"workers will idle: search.lag {lag} keeps about {max(1, round(lag * EVALUATED))} evaluations under "
+        f"way, and {round(FEWEST_CHILDREN * size * EVALUATED)} or more keep them busy; "
+        f"set search.lag={GOOD_CHILDREN * size} (another lag is another search)"
     )
 
 

@@ -39,6 +39,13 @@ class Pace:
         """Batches to keep at a worker: the one it works on, and another if that one will not take long."""
         return 1 if self._seconds is None or self._seconds > LONG_SECONDS else 2
 
+    @property
+    def wanted(self) -> int:
+        """How many jobs make a message if enough wait."""
+        if self._seconds is None or self._together > 1:
+            return self._together
+        return max(1, round(BATCH_SECONDS / max(self._seconds, BATCH_SECONDS / LARGEST_BATCH)))
+
     def batch(self, waiting: int, workers: int) -> int:
         """How many jobs to send at once: never so many that other workers get none.
 
@@ -48,7 +55,4 @@ class Pace:
         """
         if self._together > 1:
             return min(waiting, self._together)
-        if self._seconds is None:
-            return 1
-        wanted = BATCH_SECONDS / max(self._seconds, BATCH_SECONDS / LARGEST_BATCH)
-        return max(1, min(round(wanted), math.ceil(waiting / (workers * self.ahead))))
+        return max(1, min(self.wanted, math.ceil(waiting / (workers * self.ahead))))

@@ -271,9 +271,18 @@ class RayPool:
                     continue
                 if level == 0 and self._suspects:
                     self._send(member, [self._suspects.popleft()], alone=True)
-                elif self._waiting and (len(self._waiting) >= self._together or (partial and level == 0)):
+                elif self._enough(level, partial):
                     size = self._pace.batch(len(self._waiting), self._count)
                     self._send(member, [self._waiting.popleft() for _ in range(size)])
+
+    def _enough(self, level: int, partial: bool) -> bool:
+        """Whether enough jobs wait to send an actor some behind the batches that it has."""
+        if self._together > 1:
+            return len(self._waiting) >= self._together or (partial and level == 0 and bool(self._waiting))
+        if level == 0 or partial:
+            return bool(self._waiting)
+        # Nobody is idle and more jobs are expected: fewer and larger messages cost the driver less.
+        return len(self._waiting) >= self._pace.wanted * self._count * self._pace.ahead
 
     def _send(self, member: _Member, work: Sequence[_Work], alone: bool = False) -> None:
         jobs = [each.job for each in work]

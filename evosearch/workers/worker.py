@@ -15,7 +15,7 @@ from proxy_tasks import TaskError
 
 
 def packed(what: object) -> bytes:
-    """Jobs, outcomes or a failure as a message. Ray would pickle them too, in Python and ten times as slowly."""
+    """Jobs, outcomes or a failure as a message; Ray's own way takes more than three times as long."""
     return pickle.dumps(what, pickle.HIGHEST_PROTOCOL)
 
 

@@ -219,6 +219,26 @@ def test_budgets_in_other_units(tmp_path: Path, fake: None) -> None:
     assert minutes.standings
 
 
+# ---------------------------------------------------------------- workers that idle
+
+
+@pytest.mark.parametrize(("size", "lag", "wanted"), [(3, 16, 120), (2, 39, 80), (2, 40, None), (1, 1, None)])
+def test_a_lag_too_small_for_the_workers_is_told(
+    tmp_path: Path, fake: None, monkeypatch: pytest.MonkeyPatch, size: int, lag: int, wanted: int | None
+) -> None:
+    """It is told and not changed: the history does not depend on the workers."""
+    told: list[str] = []
+    config = tiny(tmp_path, f"search.lag={lag}", "search.budget.programs=60")
+    run_search(config, tmp_path / "one")
+    monkeypatch.setattr(InProcessPool, "size", size)
+    summary = run_search(config, tmp_path / "several", say=told.append)
+    assert [(f"search.lag {lag} " in t, f"set search.lag={wanted} " in t) for t in told] == (
+        [(True, True)] if wanted else []
+    )
+    assert summary.finished
+    assert history(tmp_path / "several").equals(history(tmp_path / "one"))
+
+
 # ---------------------------------------------------------------- stop and resume
 
 

@@ -45,3 +45,11 @@ def test_nothing_is_queued_behind_a_long_job() -> None:
     pace.observe(took(10.0, 100))
     assert pace.ahead == 1
     assert pace.batch(1000, 2) == 1
+
+
+def test_what_makes_a_message_if_enough_waits() -> None:
+    assert (Pace().wanted, Pace(together=64).wanted) == (1, 64)
+    for seconds, wanted in ((1e-4, LARGEST_BATCH), (0.02, 4), (60.0, 1)):
+        pace = Pace()
+        pace.observe(took(seconds))
+        assert pace.wanted == wanted == pace.batch(10_000, 2)
