@@ -123,7 +123,7 @@ class Known:
                 [a + b for a, b in zip(x, y, strict=True)] for x, y in zip(self.sums, new, strict=True)
             ]
         self.count += len(seeds[0])
-        self.fitness = self.mean + penalty / math.sqrt(self.count)
+        self.fitness = self.mean + penalty * scale.unit / math.sqrt(self.count)
         if not math.isfinite(self.fitness):  # no factor got through on all of the seeds
             self.status = Status.DIVERGED
 

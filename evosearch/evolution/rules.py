@@ -78,7 +78,8 @@ class SeedRules:
         pools: for each task the seeds to choose from.
         start: how many seeds a new candidate gets (not for `fixed`).
         most: how many seeds a candidate can accumulate.
-        penalty: a candidate with n seeds is scored penalty / sqrt(n) worse than its mean.
+        penalty: a candidate with n seeds is scored worse than its mean by penalty / sqrt(n) of the warm
+            start's score.
     """
 
     policy: str

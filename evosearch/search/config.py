@@ -117,7 +117,7 @@ class SeedsConfig(Section):
     )
     start: Many = Field(1, description="Seeds of a new candidate (fresh, accumulating).")
     most: Many | None = Field(None, description="Most seeds (accumulating); by default the whole pool.")
-    penalty: Weight = Field(0.0, description="n seeds are scored penalty / sqrt(n) worse (accumulating).")
+    penalty: Weight = Field(0.0, description="n seeds score worse by penalty / sqrt(n) of the warm start's score.")
 
 
 class HurdlesConfig(Section):
