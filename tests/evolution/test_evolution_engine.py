@@ -39,7 +39,7 @@ from evosearch.language.fingerprint import fingerprint
 
 POOL = tuple(range(6))
 CONSTANTS = replace(MUTATION, weights=(("modify", 1.0),), constants_only=True)
-ACCUMULATING = SeedRules("accumulating", (POOL,), start=1, most=6, penalty=0.3)
+ACCUMULATING = SeedRules("accumulating", (POOL,), start=1, most=6, penalty=0.15)
 
 
 def requested(drive: Drive) -> list[tuple[Child, Request]]:
@@ -417,7 +417,7 @@ def test_fitness_is_the_mean_so_far_with_the_penalty(lag: int) -> None:
                 continue
             means = [sum(world.metric(digest, 0, s, f) / base[s] for s in seeds) / len(seeds) for f in (0, 1)]
             assert event.seeds == len(seeds)
-            assert event.fitness == pytest.approx(scale.unit * min(means) + 0.3 / math.sqrt(len(seeds)))
+            assert event.fitness == pytest.approx(scale.unit * (min(means) + 0.15 / math.sqrt(len(seeds))))
             checked += len(seeds) > 2
     assert checked > 20
 
@@ -461,7 +461,7 @@ def test_a_program_under_way_for_the_first_time_earns_nothing() -> None:
 
 
 def test_the_best_program_of_a_search_can_lose_its_place() -> None:
-    drive = Drive(make_rules(seeds=ACCUMULATING, budget=Budget(programs=2000), lag=1))
+    drive = Drive(make_rules(seeds=replace(ACCUMULATING, penalty=0.02), budget=Budget(programs=2000), lag=1))
     best: list[float] = []
     ids: list[int] = []
 

@@ -92,7 +92,7 @@ def test_the_warm_starts_failed_factor_is_not_the_scale() -> None:
 
 
 def test_the_estimate_is_the_mean_with_a_penalty_for_few_seeds() -> None:
-    scale = scale_of(((0, 1, 2, 3),), (tuple((1.0,) for _ in range(4)),))
+    scale = scale_of(((0, 1, 2, 3),), (tuple((2.0,) for _ in range(4)),))
     known = Known()
     metrics = [0.5, 0.9, 0.1, 0.3]
     for seed, metric in enumerate(metrics):
@@ -100,7 +100,7 @@ def test_the_estimate_is_the_mean_with_a_penalty_for_few_seeds() -> None:
         n = seed + 1
         assert known.count == n
         assert known.mean == pytest.approx(sum(metrics[:n]) / n)
-        assert known.fitness == pytest.approx(sum(metrics[:n]) / n + 0.2 / math.sqrt(n))
+        assert known.fitness == pytest.approx(sum(metrics[:n]) / n + 0.2 * 2.0 / math.sqrt(n))
 
 
 def test_several_seeds_at_once_weigh_as_much_as_one_after_the_other() -> None:
