@@ -62,7 +62,7 @@ class TaskConfig(Section):
 class SeededTaskConfig(TaskConfig):
     """A proxy task of a search; every further key is a knob of the task, as `evosearch tasks` lists them."""
 
-    seeds: PoolSize | list[Seed] = Field(1, description="Pool of seeds: a list, or how many.")
+    seeds: PoolSize | list[Seed] = Field(4, description="Pool of seeds: a list, or how many.")
 
     @field_validator("seeds")
     @classmethod

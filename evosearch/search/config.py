@@ -127,7 +127,7 @@ class HurdlesConfig(Section):
     seeds: bool = Field(
         True, strict=True, description="Whether each seed's metric is a hurdle before the next seed or task."
     )
-    quantile: float = Field(0.9, ge=0, le=1, description="Of the population's running losses there.")
+    quantile: float = Field(0.5, ge=0, le=1, description="Of the population's running losses there.")
     slack: Weight = Field(0.05, description="The threshold is that quantile times 1 + slack.")
 
 
@@ -156,7 +156,7 @@ class EvaluationSection(Section):
         None, description="Share by which a factor may be worse than the best and still get further seeds."
     )
     seeds: SeedsConfig = SeedsConfig()
-    hurdles: HurdlesConfig | None = Field(None, description="By default no training is cut.")
+    hurdles: HurdlesConfig | None = Field(HurdlesConfig(), description="null: no training is cut.")
     timeout: Positive = Field(300.0, description="Seconds after which a candidate is stopped (Ray).")
     retries: int = Field(2, ge=0, strict=True, description="Retries of a candidate whose worker died.")
 

@@ -52,7 +52,7 @@ DEFAULTS: dict[str, Any] = {
     "warm_start": "adamw",
     "vocabulary": "paper",
     "tasks": [
-        {"name": "digits_mlp", "seeds": 1, "schedule": {"kind": "cosine", "warmup": 0.1}, "clip": None}
+        {"name": "digits_mlp", "seeds": 4, "schedule": {"kind": "cosine", "warmup": 0.1}, "clip": None}
     ],
     "search": {
         "method": "evolution",
@@ -77,7 +77,7 @@ DEFAULTS: dict[str, Any] = {
         "lr_factors": [1.0],
         "factor_slack": None,
         "seeds": {"policy": "fixed", "start": 1, "most": None, "penalty": 0.0},
-        "hurdles": None,
+        "hurdles": {"at": [0.25, 0.5], "seeds": True, "quantile": 0.5, "slack": 0.05},
         "timeout": 300.0,
         "retries": 2,
     },
@@ -88,8 +88,8 @@ DEFAULTS: dict[str, Any] = {
 
 def test_every_default() -> None:
     assert resolved(config()) == DEFAULTS
-    hurdles = resolved(config(MINIMAL + "evaluation: {hurdles: {}}\n"))["evaluation"]["hurdles"]
-    assert hurdles == {"at": [0.25, 0.5], "seeds": True, "quantile": 0.9, "slack": 0.05}
+    without = resolved(config(MINIMAL + "evaluation: {hurdles: null}\n"))["evaluation"]["hurdles"]
+    assert without is None
     vocabulary_ = resolved(config(MINIMAL + "vocabulary: {}\n"))["vocabulary"]
     assert vocabulary_ == {"base": "paper", "include": [], "exclude": []}
 
@@ -426,8 +426,8 @@ def test_a_wrong_value_is_told_in_one_line(key: str, value: str) -> None:
         (["warm_start=" + "a" * 5000], r"is neither a file nor a shipped program"),
         (["warm_start=/"], r"'/' is neither a file nor a shipped program"),
         (
-            ["evaluation.seeds={policy: fresh, start: 2}"],
-            r"evaluation\.seeds asks for 2 seeds, but the smallest pool of a task has 1: raise tasks\[\]\.se",
+            ["evaluation.seeds={policy: fresh, start: 5}"],
+            r"evaluation\.seeds asks for 5 seeds, but the smallest pool of a task has 4: raise tasks\[\]\.se",
         ),
         (
             ["evaluation.seeds={policy: accumulating, most: 4}", "tasks.0.seeds=3"],
