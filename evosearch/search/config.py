@@ -117,7 +117,9 @@ class SeedsConfig(Section):
     )
     start: Many = Field(1, description="Seeds of a new candidate (fresh, accumulating).")
     most: Many | None = Field(None, description="Most seeds (accumulating); by default the whole pool.")
-    penalty: Weight = Field(0.0, description="n seeds score worse by penalty / sqrt(n) of the warm start's score.")
+    penalty: Weight = Field(
+        0.0, description="n seeds score worse by penalty / sqrt(n) of the warm start's score (accumulating)."
+    )
 
 
 class HurdlesConfig(Section):
