@@ -124,10 +124,17 @@ def test_a_real_search_from_start_to_end(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_the_record_is_the_history_of_the_engine(tmp_path: Path, fake: None) -> None:
     for name, overrides in {
-        "plain": [],
+        "plain": ["evaluation.hurdles=null"],
         "hurdles": ["evaluation.hurdles={quantile: 0.2, slack: 0}", "evaluation.lr_factors=[0.5, 1, 2]"],
-        "accumulating": ["tasks.0.seeds=9", "evaluation.seeds={policy: accumulating, penalty: 0.1}"],
-        "runs": ["search.restarts={rounds: 2, runs: 2}", "search.method=constants"],
+        "accumulating": [
+            "tasks.0.seeds=9",
+            "evaluation={seeds: {policy: accumulating, penalty: 0.1}, hurdles: null}",
+        ],
+        "runs": [
+            "search.restarts={rounds: 2, runs: 2}",
+            "search.method=constants",
+            "evaluation.hurdles=null",
+        ],
     }.items():
         config = tiny(tmp_path, "search.budget.programs=400", *overrides)
         summary = run_search(config, tmp_path / name)

@@ -31,6 +31,7 @@ search:
   fingerprint: false
 evaluation:
   seeds: {policy: accumulating, penalty: 0.1}
+  hurdles: null
 report: {references: false, seeds: 3}
 """
 
