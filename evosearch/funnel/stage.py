@@ -18,6 +18,7 @@ from evosearch.errors import StudyError
 from evosearch.evaluation import Plan
 from evosearch.evaluation.cost import shapes_of
 from evosearch.evaluation.flow import Capacity
+from evosearch.evaluation.interpreters import choose
 from evosearch.evaluation.settings import EXTRA_STATEMENTS
 from evosearch.funnel.allocation import begin, finished, told, verdicts, wanted
 from evosearch.funnel.config import ReportConfig, StageConfig
@@ -124,7 +125,8 @@ class Staged:
 
 
 COMPILING_PAYS = 2.5e9
-"""Weights times steps of a training that is as much quicker once compiled as the compilation takes.
+"""Weights times steps of a training that is as much quicker once compiled as the compilation takes, where
+there is no machine code: that was as fast as compiled programs at all sizes measured.
 
 A program with its settings written in is compiled on each worker. On two cores a compilation of the
 hundredfold tasks takes 3 to 6 s and saves 20 to 30 % of a training, 2.5e-9 s for each weight and step."""
@@ -134,6 +136,8 @@ def way_of(stage: StageConfig) -> str:
     """How a stage's programs are run: as asked for, or as its largest task repays."""
     if stage.way != "auto":
         return stage.way
+    if choose("auto").name != "xla":
+        return "interpreter"
     tasks = [config.plan().build() for config in stage.tasks]
     work = max(task.steps * _weights(task) for task in tasks)
     return "compiled" if work > COMPILING_PAYS else "interpreter"
