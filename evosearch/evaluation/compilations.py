@@ -28,8 +28,13 @@ def keep_compilations() -> None:
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     machine = hashlib.sha256(processor().encode()).hexdigest()[:16]
+    folder = cache_folder() / "compilations" / machine
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:  # a cache that can't be written to is no reason to fail: compile again the next time
+        return
     settings = {
-        "jax_compilation_cache_dir": str(cache_folder() / "compilations" / machine),
+        "jax_compilation_cache_dir": str(folder),
         "jax_compilation_cache_max_size": LIMIT,
         "jax_persistent_cache_min_compile_time_secs": WORTHWHILE_SECONDS,
         "jax_persistent_cache_min_entry_size_bytes": 0,

@@ -32,7 +32,7 @@ WARM_START = -1
 MAX_ATTEMPTS = 100_000
 LEADERS = 50
 BARS_INTERVAL = 64
-"""Hurdles are set anew after so many children."""
+"""Hurdles are set anew after so many children, or a quarter of the population if that is more."""
 
 
 class Request(NamedTuple):
@@ -403,7 +403,8 @@ class Engine:
         hurdles, scale = self.rules.hurdles, self.scale
         if not (hurdles.count or hurdles.seeds):
             return Request(seeds)
-        if not (self._bars.losses or self._bars.scores) or number - self._bars_at >= BARS_INTERVAL:
+        interval = max(BARS_INTERVAL, self.rules.population // 4)
+        if not (self._bars.losses or self._bars.scores) or number - self._bars_at >= interval:
             self._bars_at, self._bars = number, self._bars_now()
         thresholds = tuple(
             tuple(tuple(r * b for r, b in zip(ratios, base[seed], strict=True)) for seed in places)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import random
 from collections import deque
-from collections.abc import Callable
 from typing import NamedTuple
 
+from evosearch.evaluation import Status
 from evosearch.evolution.fitness import Known
 from evosearch.language.abstract import Judged
 from evosearch.language.mutation import pick
@@ -51,15 +51,19 @@ class Population:
 
         Members that failed count as infinite.
         """
-        return self._quantile(lambda k: k.hurdles[task][hurdle] if k.hurdles else math.inf, quantile)
+        return self._quantile([k.hurdles[task][hurdle] for k in self._alive() if k.hurdles], quantile)
 
     def score_quantile(self, task: int, quantile: float) -> float:
         """A quantile of the members' scores on one task; those that failed count as infinite."""
-        return self._quantile(lambda k: min(k.sums[task]) / k.count, quantile)
+        return self._quantile([min(k.sums[task]) / k.count for k in self._alive()], quantile)
 
-    def _quantile(self, number: Callable[[Known], float], quantile: float) -> float:
-        numbers = sorted(number(m.known) if m.known.alive else math.inf for m in self._members)
-        return numbers[min(len(numbers) - 1, int(quantile * len(numbers)))]
+    def _alive(self) -> list[Known]:
+        return [m.known for m in self._members if m.known.status is Status.OK]
+
+    def _quantile(self, numbers: list[float], quantile: float) -> float:
+        """Of all members; those that have no number here count as infinite."""
+        place = min(len(self._members) - 1, int(quantile * len(self._members)))
+        return sorted(numbers)[place] if place < len(numbers) else math.inf
 
 
 class Leaders:

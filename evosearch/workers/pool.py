@@ -8,6 +8,7 @@ from typing import Protocol, Self, runtime_checkable
 
 from evosearch.errors import SearchError
 from evosearch.evaluation import Job, Outcome, Plan
+from evosearch.evaluation.native.library import NoCompilerError
 from proxy_tasks import TaskError
 
 
@@ -85,6 +86,9 @@ class Pool(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
 
+MISTAKES = (TaskError, NoCompilerError)
+"""Exceptions of an evaluator that are for people: data that can't be read, a machine without a compiler."""
+
 BUILDING = "building the evaluator of a worker"
 
 
@@ -96,14 +100,14 @@ def evaluating(jobs: Sequence[Job]) -> str:
 
 @contextmanager
 def surfacing(doing: str) -> Iterator[None]:
-    """Let a person's mistake (TaskError) through and turn any other exception, a bug, into a SearchError.
+    """Let a person's mistake (`MISTAKES`) through and turn any other exception, a bug, into a SearchError.
 
     Args:
         doing: what may fail, for the message.
     """
     try:
         yield
-    except TaskError:
+    except MISTAKES:
         raise
     except Exception as error:
         raise SearchError(bug(doing, error)) from error

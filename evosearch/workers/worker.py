@@ -10,7 +10,16 @@ from typing import Any
 
 from evosearch.errors import SearchError
 from evosearch.evaluation import Job, Outcome, Plan
-from evosearch.workers.pool import BUILDING, EvaluatesJobs, MakeEvaluator, bug, calls, evaluate, evaluating
+from evosearch.workers.pool import (
+    BUILDING,
+    MISTAKES,
+    EvaluatesJobs,
+    MakeEvaluator,
+    bug,
+    calls,
+    evaluate,
+    evaluating,
+)
 from proxy_tasks import TaskError
 
 
@@ -39,7 +48,7 @@ class Failure:
     @staticmethod
     def of(error: Exception, doing: str) -> Failure:
         """The failure for an exception that is being handled."""
-        if isinstance(error, TaskError):
+        if isinstance(error, MISTAKES):
             return Failure(str(error), None)
         return Failure(bug(doing, error), traceback.format_exc())
 

@@ -313,7 +313,7 @@ LOAD = "from evosearch.evaluation.interpreters import choose; print(choose({!r})
 
 
 def test_it_is_compiled_once_and_found_again_without_a_compiler_run(tmp_path: Path) -> None:
-    log, real = tmp_path / "calls", library.compiler()
+    log, (real, *_) = tmp_path / "calls", library.compiler()
     wrapper = tmp_path / "cc"
     wrapper.write_text(f'#!/bin/sh\necho "$@" >> {log}\nexec {real} "$@"\n')
     wrapper.chmod(0o755)
@@ -339,6 +339,20 @@ def test_a_compiler_that_fails_is_named(tmp_path: Path) -> None:
     assert (
         f"{broken} can't compile the native interpreter (no such luck): name another compiler" in done.stderr
     )
+
+
+def test_a_cache_that_can_not_be_written_to_is_no_reason_to_fail(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    done = in_a_new_process(LOAD.format("native"), tmp_path / "file", TMPDIR=str(tmp_path))
+    assert done.stdout.strip() == "Choice(name='native', reason='')", done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]  # what was made elsewhere is gone
+
+
+def test_the_compiler_may_have_arguments(tmp_path: Path) -> None:
+    (cc, *_) = library.compiler()
+    done = in_a_new_process(LOAD.format("native"), tmp_path, CC=f"{cc} -g0 -pipe")
+    assert done.stdout.strip() == "Choice(name='native', reason='')", done.stderr
+    assert len(list((tmp_path / "native").iterdir())) == 1
 
 
 def test_the_choice_is_made_once_for_all_processes() -> None:

@@ -7,6 +7,7 @@ from worker_fakes import Fake, fake_plan, job, runs
 
 from evosearch.errors import SearchError
 from evosearch.evaluation import Status
+from evosearch.evaluation.native.library import NoCompilerError
 from evosearch.workers import InProcessPool
 from proxy_tasks import TaskError
 
@@ -39,6 +40,8 @@ def test_a_bug_is_told_with_its_cause(tmp_path: Path) -> None:
 def test_a_persons_mistake_is_told_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match=r"^task 'fake': expected a text file, found none at 'nowhere'$"):
         InProcessPool(fake_plan(tmp_path, "no_data"), Fake)
+    with pytest.raises(NoCompilerError, match=r"^the native interpreter needs a C compiler, found none$"):
+        InProcessPool(fake_plan(tmp_path, "no_compiler"), Fake)
 
 
 def test_a_bug_at_the_start_is_told(tmp_path: Path) -> None:

@@ -165,6 +165,7 @@ def test_a_bug_is_told_with_the_workers_traceback(folder: Path) -> None:
     ("start", "error", "message"),
     [
         ("no_data", TaskError, "^task 'fake': expected a text file, found none at 'nowhere'$"),
+        ("no_compiler", TaskError, "^the native interpreter needs a C compiler, found none$"),
         ("fail", SearchError, "building the evaluator of a worker raised ZeroDivisionError: oh dear"),
         ("exit", SearchError, "workers die while they start"),
     ],

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from evosearch.evaluation import Job, Outcome, Plan, Status, TaskPlan, Tuned
+from evosearch.evaluation.native.library import NoCompilerError
 from evosearch.runtime import ENVIRONMENT
 from proxy_tasks import TaskError
 
@@ -71,6 +72,9 @@ class Fake:
 
     def no_data(self) -> None:
         raise TaskError("task 'fake': expected a text file, found none at 'nowhere'")
+
+    def no_compiler(self) -> None:
+        raise NoCompilerError("the native interpreter needs a C compiler, found none")
 
     def one_thread(self) -> None:
         """Checks that the environment is what a worker should have."""

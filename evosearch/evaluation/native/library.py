@@ -7,14 +7,17 @@ and the processor, so that one folder serves several machines and no library is 
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import functools
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import sysconfig
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -44,14 +47,14 @@ class NoCompilerError(EvosearchError):
 
 
 @functools.cache
-def compiler() -> str | None:
-    """The C compiler: what the variable CC says, else the first of cc, gcc, clang; None if not found."""
-    named = os.environ.get("CC")
-    for name in [named] if named else ["cc", "gcc", "clang"]:
-        found = shutil.which(name)
+def compiler() -> tuple[str, ...]:
+    """The C compiler's command: what the variable CC says, else the first of cc, gcc, clang; () for none."""
+    named = shlex.split(os.environ.get("CC", ""))
+    for program, *arguments in [named] if named else [["cc"], ["gcc"], ["clang"]]:
+        found = shutil.which(program)
         if found:
-            return found
-    return None
+            return found, *arguments
+    return ()
 
 
 @functools.cache
@@ -69,34 +72,45 @@ def load() -> None:
 
 def _library() -> Path:
     cc = compiler()
-    if cc is None:
+    if not cc:
         raise NoCompilerError(
             "the native interpreter needs a C compiler, found none (CC, cc, gcc, clang): install one, or set "
             "evaluation.interpreter to xla"
         )
     text = source()
-    version = subprocess.run([cc, "--version"], capture_output=True, text=True, check=False).stdout
-    parts = (text, version, " ".join(FLAGS), processor(), jax.__version__)
+    version = subprocess.run([*cc, "--version"], capture_output=True, text=True, check=False).stdout
+    parts = (text, version, *cc, *FLAGS, processor(), jax.__version__)
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     path = cache_folder() / "native" / f"{digest}{sysconfig.get_config_var('SHLIB_SUFFIX')}"
     if path.is_file():
         return path
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _compile(cc, text, path)
+    except OSError:  # a cache that can't be written to is no reason to fail: it is made again the next time
+        folder = tempfile.mkdtemp(prefix="evosearch-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        path = Path(folder) / path.name
+        _compile(cc, text, path)
+    return path
+
+
+def _compile(cc: Sequence[str], text: str, path: Path) -> None:
+    """Make the library; it is there as a whole or not at all."""
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         (Path(folder) / "step.c").write_text(text, encoding="ascii")
         made = Path(folder) / path.name
-        command = [cc, *FLAGS, f"-I{jax.ffi.include_dir()}", "-o", str(made), "step.c", *_libraries()]
+        command = [*cc, *FLAGS, f"-I{jax.ffi.include_dir()}", "-o", str(made), "step.c", *_libraries()]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode:
-            first = (done.stderr.strip() or "no message").splitlines()[0]
+            named, first = " ".join(cc), (done.stderr.strip() or "no message").splitlines()[0]
             raise NoCompilerError(
-                f"{cc} can't compile the native interpreter ({first}): name another compiler with CC, or set "
-                "evaluation.interpreter to xla"
+                f"{named} can't compile the native interpreter ({first}): name another compiler with CC, "
+                "or set evaluation.interpreter to xla"
             )
         with made.open("rb") as file:
             os.fsync(file.fileno())  # loading what a crash has cut short would kill the process
         made.replace(path)  # in one step: another process may be doing the same
-    return path
 
 
 def _libraries() -> tuple[str, ...]:
