@@ -42,7 +42,7 @@ RULES = Rules(
     restarts=Restarts(),
     budget=Budget(),
     seeds=SeedRules("fixed", ((0,),)),
-    hurdles=HurdleRules(),
+    hurdles=HurdleRules(2, 0.5, 0.05, seeds=True),
     fingerprint=False,
 )
 
