@@ -3,7 +3,8 @@
 Reading order: `outcome` (what comes out), `schedule`, `rule` (how weights are moved), `training` (the one
 compiled loop), `flow` (a program as distinct computations), `native` (as data for machine code), `encode` and
 `interpreter` (as data for XLA), `interpreters` (which of them), `compiled` (a program traced into JAX),
-`references` (optax's optimizers), `plan` and `evaluator` (jobs in, outcomes out), `batched` (many at once).
+`references` (optax's optimizers), `plan` and `evaluator` (jobs in, outcomes out), `batched` (many at once),
+`compilations` (kept on disk).
 """
 
 from evosearch.evaluation.batched.evaluator import BatchedEvaluator, make_evaluator
