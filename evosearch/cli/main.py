@@ -60,6 +60,11 @@ def make_parser() -> argparse.ArgumentParser:
         "--resume", action="store_true", help="go on with the run in --out, or the latest of NAME"
     )
     search.add_argument(
+        "--elsewhere",
+        action="store_true",
+        help="with --resume: go on although versions or the processor are others than the run was made with",
+    )
+    search.add_argument(
         "--set", action="append", default=[], metavar="a.b.0.c=value", help="change a value of the YAML"
     )
     _add_json(search)
@@ -447,7 +452,9 @@ def _positive(text: str) -> int:
 def _run_search(args: argparse.Namespace) -> int:
     from evosearch.cli.search import search_command
 
-    return search_command(args.config, args.out, args.resume, args.set, args.json)
+    return search_command(
+        args.config, args.out, args.set, args.json, resume=args.resume, elsewhere=args.elsewhere
+    )
 
 
 def _run_inspect(args: argparse.Namespace) -> int:

@@ -24,7 +24,7 @@ from evosearch.cli.console import (
     recognition_line,
 )
 from evosearch.cli.live import make_view
-from evosearch.errors import RunError
+from evosearch.errors import ConfigError, RunError
 from evosearch.evaluation.interpreters import choose
 from evosearch.language import parse
 from evosearch.search.config import Config, load_config
@@ -36,9 +36,17 @@ RUNS = Path("runs")
 
 
 def search_command(
-    config_path: str, out: str | None, resume: bool, overrides: Sequence[str], as_json: bool
+    config_path: str,
+    out: str | None,
+    overrides: Sequence[str],
+    as_json: bool,
+    *,
+    resume: bool,
+    elsewhere: bool,
 ) -> int:
     """Run a search, or go on with one; 0 also if it was stopped cleanly."""
+    if elsewhere and not resume:
+        raise ConfigError("--elsewhere goes with --resume: expected both, or neither")
     config = load_config(Path(config_path), overrides)
     folder = run_folder(config, out, resume)
     console = make_console(stderr=as_json)
@@ -53,6 +61,7 @@ def search_command(
             config,
             folder,
             resume=resume,
+            elsewhere=elsewhere,
             view=view,
             stop=stop,
             say=lambda line: console.print(line, style="yellow", markup=False, soft_wrap=True),

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from evosearch.errors import SearchError
 from evosearch.evaluation import Outcome, Status
+from evosearch.evolution.cache import Cache
 from evosearch.evolution.fitness import Known, Scale, Seeds
 from evosearch.evolution.population import Leaders, Member, Population
 from evosearch.evolution.rules import Purpose, Rules, reseed
@@ -135,10 +136,10 @@ class Engine:
         known.assigned = rules.seeds.most
         known.learn(self.scale, rules.seeds.pools, baseline, rules.seeds.penalty)
         self._warm_start = Member(WARM_START, known, warm_start, judged)
-        self._cache: dict[bytes, Known] = {judged.hash: known}
-        self._fingerprints: dict[bytes, Known] = {}
+        self._cache, self._fingerprints = Cache(rules.cache), Cache(rules.cache)
+        self._cache.put(judged.hash, known)
         if rules.fingerprint:
-            self._fingerprints[fingerprint(warm_start)] = known
+            self._fingerprints.put(fingerprint(warm_start), known)
         self._leaders = Leaders(LEADERS)
         self._leaders.offer(self._warm_start)
         self._under_way: deque[Child] = deque()
@@ -355,8 +356,10 @@ class Engine:
             known = self._fingerprints.get(behaviour)
             hit = known is not None
             if known is None:
-                known = self._fingerprints[behaviour] = Known()
-        self._cache[digest] = known = known or Known()
+                known = Known()
+                self._fingerprints.put(behaviour, known)
+        known = known or Known()
+        self._cache.put(digest, known)
         return known, hit
 
     def _count(self, child: Child) -> None:

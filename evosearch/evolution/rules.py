@@ -124,6 +124,7 @@ class Rules:
         factor_slack: a learning-rate factor is left out on a program's further seeds where its mean is worse
             than the best factor's by more than this share; None for never.
         fingerprint: whether programs that behave alike share a score, besides those with equal hash.
+        cache: how many distinct programs are remembered at least; at most it is twice as many.
     """
 
     seed: int
@@ -138,3 +139,4 @@ class Rules:
     hurdles: HurdleRules
     fingerprint: bool
     factor_slack: float | None = None
+    cache: int = 20_000

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from evosearch.errors import RunError
+from evosearch.json_text import from_json
 from evosearch.records.files import TEMPORARY, read_text, readable
+from evosearch.regular_files import read_regular
 
 SCHEMA = 1
-"""Version of the folder's layout and of the columns; a newer one is refused."""
+"""Version of the folder's layout and of the columns; a newer one is refused, an older one is only read."""
 
 SCHEMA_TEXT = f'{{"schema": {SCHEMA}}}\n'
 """What `schema.json` says."""
 
-_PART = re.compile(r"part-(\d{9,})\.parquet")
+_MAX_SCHEMA = 10_000
+
+_PART = re.compile(r"part-([0-9]{9,})\.parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,23 @@ class Layout:
             for folder in (self.candidates, self.evaluations)
             for path in folder.glob(f"part-*.parquet{TEMPORARY}")
         ]
-        return [path for path in named if path.exists()] + parts
+        return [path for path in named if path.exists() or path.is_symlink()] + parts
+
+    def check_own(self) -> None:
+        """Refuse to write where something of the run is a symbolic link: what it points to is not the run's.
+
+        The folder itself may be one. Reading follows links: data sets are often kept behind them.
+
+        Raises:
+            RunError: which one.
+        """
+        single = (self.config, self.schema, self.journal, self.lock, self.best, self.summary)
+        for path in (*single, self.candidates, self.evaluations):
+            if path.is_symlink():
+                raise RunError(
+                    f"{path} is a symbolic link, and nothing is written through one: put what it points to "
+                    "in its place, or take another --out"
+                )
 
     def check_free(self) -> None:
         """Refuse to start a run in a folder that holds anything but what a broken-off start leaves.
@@ -87,10 +106,11 @@ class Layout:
                 return
             if not self.root.is_dir():
                 raise RunError(f"{self.root} is a file, expected a folder: take another --out")
+            self.check_own()
             ours = {path.name for path in self.leftovers()} | {self.lock.name}
             others = [path for path in sorted(self.root.iterdir()) if path.name not in ours]
             for path in others:
-                if path == self.schema and path.read_bytes() == SCHEMA_TEXT.encode():
+                if path == self.schema and read_regular(path, _MAX_SCHEMA) == SCHEMA_TEXT.encode():
                     continue
                 empty = not (any(path.iterdir()) if path.is_dir() else path.stat().st_size)
                 if path not in (self.candidates, self.evaluations, self.journal) or not empty:
@@ -99,8 +119,8 @@ class Layout:
                         "use --resume to go on with the run there, or another --out"
                     )
 
-    def check_run(self) -> None:
-        """Refuse what is not a run, or one of a newer schema.
+    def check_run(self, *, write: bool = False) -> None:
+        """Refuse what is not a run, or one of a newer schema; to `write`, also one of an older schema.
 
         Raises:
             RunError: with what is missing and what to do.
@@ -112,7 +132,7 @@ class Layout:
         if not made:
             raise RunError(f"{self.root} is not a run: it has no {self.config.name}")
         try:
-            found = json.loads(read_text(self.schema))["schema"]
+            found = from_json(read_text(self.schema, _MAX_SCHEMA))["schema"]
         except (ValueError, KeyError, TypeError) as error:
             raise RunError(
                 f'{self.schema} is damaged: expected {{"schema": {SCHEMA}}} or lower; restore it from a copy'
@@ -121,6 +141,13 @@ class Layout:
             raise RunError(
                 f"{self.root} has schema {found!r}, and this evosearch knows 1 to {SCHEMA}: "
                 "open it with the version that made it, or a newer one"
+            )
+        if write:
+            self.check_own()
+        if write and found < SCHEMA:
+            raise RunError(
+                f"{self.root} has schema {found}, and this evosearch writes {SCHEMA}: it opens read-only "
+                "here (inspect, export, funnel); go on with the version that made it, or start a new run"
             )
 
 

@@ -89,10 +89,10 @@ class RunWriter:
         """Go on with a run, however it ended.
 
         Raises:
-            RunError: there is no run, it is in use, damaged, or of a newer schema.
+            RunError: there is no run, it is in use, damaged, or of another schema.
         """
         layout = Layout(Path(path))
-        layout.check_run()
+        layout.check_run(write=True)
         lock = Lock(layout.lock)
         with _released_on_error(lock):
             return cls(layout, lock, rows_per_part)
@@ -176,6 +176,16 @@ class RunWriter:
             self._rows = []
             for evaluation in done:
                 del self._pending[evaluation.id]
+
+    def write_config(self, text: str) -> None:
+        """Replace `config.yaml`.
+
+        Raises:
+            RunError: the disk is full, ...
+        """
+        with self._guarded():
+            write_atomically(self._layout.config, text.encode())
+            self.config_text = text
 
     def write_best(self, text: str) -> None:
         """Replace `best.py`.

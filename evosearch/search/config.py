@@ -107,6 +107,11 @@ class SearchSection(Section):
     restarts: RestartsConfig = RestartsConfig()
     budget: BudgetConfig
     fingerprint: bool = Field(True, strict=True, description="Programs that behave alike share a score.")
+    cache: Many = Field(
+        20_000,
+        description="Distinct programs whose scores are remembered at least, the latest ones; at most twice "
+        "as many. A forgotten program is scored again if it is bred again.",
+    )
 
 
 class SeedsConfig(Section):
@@ -282,6 +287,7 @@ class Config(Section):
             else HurdleRules(),
             fingerprint=section.fingerprint,
             factor_slack=self.evaluation.factor_slack,
+            cache=section.cache,
         )
 
 

@@ -11,9 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evosearch.config.surroundings import first_difference
-from evosearch.config.yaml_file import dump_yaml, parse_yaml
-from evosearch.errors import ConfigError, RunError
+from evosearch.config.yaml_file import parse_yaml
 from evosearch.evaluation import Job, Outcome, Plan
 from evosearch.evaluation.settings import with_settings
 from evosearch.evolution import Absorbed, Child, Engine, Scale
@@ -24,16 +22,18 @@ from evosearch.language.program import Statement, program_text
 from evosearch.records import OutcomeReader, Row, RunReader, RunWriter
 from evosearch.records.layout import Layout
 from evosearch.runtime import rare_garbage_collection
-from evosearch.search.config import Config, make_config, resolved
-from evosearch.search.made_with import made_with
+from evosearch.search.config import Config, make_config
 from evosearch.search.progress import Progress, Silent, View
 from evosearch.search.report import TUNED_REFERENCES, Bench, Contender, Standing, compare, tune
+from evosearch.search.resume import config_text, continuation
 from evosearch.study.tunable import tunable_reference
-from evosearch.workers import InProcessPool, Pool
+from evosearch.workers import HasWorkers, InProcessPool, Pool
 
 SYNC_SECONDS = 1.0
 SHOW_SECONDS = 0.25
-FLUSH_SECONDS = 30.0
+FLUSH_SECONDS, FLUSH_SHARE, FLUSH_LONGEST = 30.0, 0.01, 900.0
+"""A part is written after so many seconds, or that share of the search's time if it is more: a week leaves a
+thousand files, not twenty thousand. Only what viewers see hangs on it: outcomes are in the journal."""
 RATE_SECONDS = 10.0
 ASKS_BETWEEN_LOOKS = 512
 
@@ -100,6 +100,7 @@ def run_search(
     folder: Path,
     *,
     resume: bool = False,
+    elsewhere: bool = False,
     view: View | None = None,
     stop: Stop | None = None,
     workers: MakePool | None = None,
@@ -111,6 +112,7 @@ def run_search(
         config: the search.
         folder: the run's folder; it must not exist, or with `resume` hold a run of the same search.
         resume: go on with an interrupted run. Budget, workers and report may differ from the run's.
+        elsewhere: go on also where versions or the processor are others than the run was made with.
         view: who is shown the progress.
         stop: where to ask for a clean end.
         workers: makes the pool, which this closes; by default `make_pool`.
@@ -126,8 +128,11 @@ def run_search(
     with ExitStack() as stack:
         writer, seconds = None, 0.0
         if resume:
-            writer, seconds = _resume(config, folder)
-            stack.enter_context(writer)
+            found = continuation(config, folder, elsewhere=elsewhere, say=say or _nobody)
+            seconds = found.seconds
+            writer = stack.enter_context(RunWriter.resume(folder))
+            if found.config_text is not None:
+                writer.write_config(found.config_text)
         else:
             Layout(folder).check_free()
         view.stage("starting workers", 0, 1)
@@ -141,7 +146,7 @@ def run_search(
         if baseline is None:
             baseline = train_warm_start(config, pool, view)
             # Nothing is written before it is clear that the search can begin.
-            writer = writer or stack.enter_context(RunWriter.create(folder, _config_text(config)))
+            writer = writer or stack.enter_context(RunWriter.create(folder, config_text(config)))
             writer.acknowledge(WARM_START, config.rules().seeds.pools, baseline)
             writer.sync()
         assert writer is not None
@@ -149,6 +154,10 @@ def run_search(
         rare_garbage_collection()
         session.search()
         return session.finish()
+
+
+def _nobody(line: str) -> None:
+    """Tell nobody."""
 
 
 def train_warm_start(config: Config, pool: Pool, view: View) -> Outcome:
@@ -187,6 +196,15 @@ def idle_line(lag: int, size: int) -> str:
     )
 
 
+def flush_interval(seconds: float) -> float:
+    """How long rows may wait for their part, in a search of that age.
+
+    >>> flush_interval(60.0), flush_interval(36_000.0)
+    (30.0, 360.0)
+    """
+    return max(FLUSH_SECONDS, min(FLUSH_SHARE * seconds, FLUSH_LONGEST))
+
+
 def make_pool(config: Config, plan: Plan) -> Pool:
     """The workers that a configuration asks for."""
     workers = config.workers
@@ -203,10 +221,6 @@ def make_pool(config: Config, plan: Plan) -> Pool:
     )
 
 
-def _config_text(config: Config) -> str:
-    return dump_yaml({**resolved(config), "made_with": made_with(config)})
-
-
 def run_config(run: RunReader) -> Config:
     """The configuration that a run was made with.
 
@@ -215,34 +229,6 @@ def run_config(run: RunReader) -> Config:
     """
     source = str(run.path / "config.yaml")
     return make_config(parse_yaml(run.config_text, source), source)
-
-
-def _resume(config: Config, folder: Path) -> tuple[RunWriter, float]:
-    """Open a run to go on with it, if it is a run of the same search; also its seconds so far."""
-    reader = RunReader(folder)
-    source = str(folder / "config.yaml")
-    document = parse_yaml(reader.config_text, source)
-    before = make_config(document, source)
-    free = ("workers", "report")
-    old, new = ({k: v for k, v in resolved(c).items() if k not in free} for c in (before, config))
-    if before.rules().restarts == config.rules().restarts:
-        old["search"].pop("budget"), new["search"].pop("budget")
-    different = first_difference(old, new)
-    if different:
-        key, was, now = different
-        raise ConfigError(
-            f"{folder} holds another search: {key} was {was!r} and is {now!r} now; "
-            "resume with the same values, or choose another --out"
-        )
-    made, now_made = document.data.get("made_with") or {}, made_with(config)
-    changed = first_difference(made, now_made)
-    if changed:
-        key, was, now = changed
-        raise RunError(
-            f"{folder} was made with {key} {was!r}, here it is {now!r}: its history would not go on the same "
-            "way; resume in the environment it was made in, or start a new run"
-        )
-    return RunWriter.resume(folder), float((reader.summary or {}).get("seconds", 0.0))
 
 
 @dataclass
@@ -318,7 +304,7 @@ class _Session:
         if now - self.last_show >= SHOW_SECONDS:
             self.view.progress(self._progress(now))
             self.last_show = now
-        if now - self.last_flush >= FLUSH_SECONDS:
+        if now - self.last_flush >= flush_interval(self._seconds(now)):
             self.writer.flush()
             self._write_state(self._summary(now))
             self.last_flush = now
@@ -373,6 +359,7 @@ class _Session:
             best_text=program_text(live_statements(best.statements)),
             round=engine.round,
             restart=engine.restart,
+            workers=self.pool.workers if isinstance(self.pool, HasWorkers) else None,
         )
 
     def _summary(self, now: float, standings: tuple[Standing, ...] = (), finished: bool = False) -> Summary:

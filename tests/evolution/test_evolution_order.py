@@ -38,6 +38,9 @@ SEARCHES = {
     "steps": make_rules(budget=Budget(steps=3000)),
     "steps and runs": make_rules(budget=Budget(steps=3000), restarts=Restarts(9, 9, 30)),
     "fingerprints": make_rules(fingerprint=True, budget=Budget(programs=250)),
+    "a cache of few": make_rules(cache=3),
+    "a cache of few, accumulating": make_rules(cache=3, seeds=ACCUMULATING),
+    "a cache of few, fingerprints": make_rules(cache=3, fingerprint=True, budget=Budget(programs=250)),
 }
 
 WORLD = World(hurdles=2, unlucky=0.05)
@@ -142,3 +145,11 @@ def test_another_seed_is_another_history() -> None:
     first, second = history(make_rules(seed=0)), history(make_rules(seed=1))
     same = sum(a.text == b.text for a, b in zip(first, second, strict=True))
     assert same < len(first) / 10
+
+
+def test_a_forgotten_program_is_evaluated_again() -> None:
+    evaluated = [
+        [event.hash for event in history(make_rules(cache=cache)) if event.steps] for cache in (3, 1000)
+    ]
+    again = [len(hashes) - len(set(hashes)) for hashes in evaluated]
+    assert again[0] > again[1] == 0

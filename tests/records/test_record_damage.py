@@ -9,7 +9,7 @@ import pytest
 from record_script import content, finished
 
 from evosearch.errors import RunError
-from evosearch.records import RunReader, RunWriter
+from evosearch.records import RunReader, RunWriter, layout
 from evosearch.records.layout import SCHEMA
 
 
@@ -104,6 +104,14 @@ def test_a_newer_schema(run, opened):
         RunError, match=rf"has schema {SCHEMA + 1}, and this evosearch knows 1 to {SCHEMA}: open it"
     ):
         opened(run)
+
+
+def test_an_older_schema_is_only_read(run, monkeypatch):
+    monkeypatch.setattr(layout, "SCHEMA", SCHEMA + 1)
+    assert RunReader.open(run).rows == 20
+    wanted = rf"schema {SCHEMA}, and this evosearch writes {SCHEMA + 1}: it opens read-only here"
+    with pytest.raises(RunError, match=wanted):
+        RunWriter.resume(run)
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"version": 1}', "\xff"])

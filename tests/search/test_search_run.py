@@ -19,7 +19,7 @@ from evosearch.evaluation import Evaluator, Job, Outcome, Plan, Status
 from evosearch.evolution import Engine
 from evosearch.language import analyze, builtin, parse
 from evosearch.records import Row, RunReader
-from evosearch.search import run
+from evosearch.search import resume, run
 from evosearch.search.config import Config, load_config
 from evosearch.search.run import Stop, Summary, run_search
 from evosearch.workers import InProcessPool, Pool
@@ -371,9 +371,58 @@ def test_a_run_of_another_environment_is_not_resumed(
 ) -> None:
     config = tiny(tmp_path)
     stopping_after(3, config, tmp_path / "run")
-    here = run.made_with(config)
-    monkeypatch.setattr(run, "made_with", lambda config: {**here, key: "another"})
-    with pytest.raises(RunError, match=f"was made with {key} '.*', here it is 'another': its history would"):
+    here = resume.made_with(config)
+    monkeypatch.setattr(resume, "made_with", lambda config: {**here, key: "another"})
+    wanted = "its programs and scores have" if key == "vocabulary" else "its history may not .*elsewhere"
+    for elsewhere in (False, key == "vocabulary"):
+        with pytest.raises(RunError, match=f"was made with {key} '.*', here it is 'another': {wanted}"):
+            run_search(config, tmp_path / "run", resume=True, elsewhere=elsewhere)
+    assert RunReader(tmp_path / "run").candidates().num_rows < 150  # it still opens
+
+
+def test_a_run_goes_on_elsewhere_where_that_is_asked_for(
+    tmp_path: Path, fake: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, folder = tiny(tmp_path), tmp_path / "run"
+    run_search(config, tmp_path / "whole")
+    stopping_after(3, config, folder)
+    rows = RunReader(folder).rows
+    made = resume.made_with(config)
+    here: dict[str, Any] = dict(made)
+    monkeypatch.setattr(resume, "made_with", lambda config: dict(here))
+    said: list[str] = []
+
+    def go_on(calls: int, *, elsewhere: bool) -> None:
+        stop = Stop()
+        watch = Watch(lambda count: setattr(stop, "requested", count >= calls))
+        run_search(config, folder, resume=True, elsewhere=elsewhere, view=watch, stop=stop, say=said.append)
+
+    here["jax"] = "99.0"
+    go_on(6, elsewhere=True)
+    assert said == [
+        f"{folder} was made with jax '{made['jax']}', here it is '99.0': what comes from now on may differ "
+        f"from what would have come there; config.yaml says so (made_with.continued, from program {rows} on)"
+    ]
+    go_on(3, elsewhere=False)  # the same surroundings as last time need no asking
+    here["jax"] = made["jax"]
+    with pytest.raises(RunError, match=r"was made with jax '99\.0', here it is"):
+        go_on(3, elsewhere=False)
+    go_on(1000, elsewhere=True)
+    kept = parse_yaml((folder / "config.yaml").read_text(), "").data["made_with"]
+    first, second = kept.pop("continued")
+    assert kept == made
+    assert first == {"programs": rows, "jax": "99.0"}
+    assert set(second) == {"programs", "jax"}
+    assert second["programs"] > rows
+    assert history(folder).equals(history(tmp_path / "whole"))  # these outcomes depend on no version
+
+
+def test_a_damaged_account_of_where_a_run_went_on(tmp_path: Path, fake: None) -> None:
+    config = tiny(tmp_path)
+    stopping_after(3, config, tmp_path / "run")
+    path = tmp_path / "run" / "config.yaml"
+    path.write_text(path.read_text().replace("made_with:", "made_with:\n  continued: 3"))
+    with pytest.raises(RunError, match=r"made_with.continued is damaged: expected a list"):
         run_search(config, tmp_path / "run", resume=True)
 
 
