@@ -15,7 +15,7 @@ from evosearch.records.files import Lock, make_folder, read_text, remove, write_
 from evosearch.records.journal import Journal, read_journal, write_journal
 from evosearch.records.layout import SCHEMA_TEXT, Layout, parts_in
 from evosearch.records.outcomes import OutcomeReader
-from evosearch.records.parts import read_parts, write_part
+from evosearch.records.parts import read_candidates, read_parts, write_part
 from evosearch.records.row import Evaluation, Row
 
 ROWS_PER_PART = 20_000
@@ -95,7 +95,10 @@ class RunWriter:
         layout.check_run(write=True)
         lock = Lock(layout.lock)
         with _released_on_error(lock):
-            return cls(layout, lock, rows_per_part)
+            writer = cls(layout, lock, rows_per_part)
+            for part in writer._parts:
+                read_candidates(part)  # nobody needs these rows, but damage should be heard of now
+            return writer
 
     @property
     def durable_rows(self) -> int:

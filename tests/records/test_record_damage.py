@@ -49,6 +49,17 @@ def test_a_flipped_bit_in_a_part_is_never_believed(run, folder):
         assert "restore it from a copy of the run, or search again from the run's config.yaml" in message
 
 
+def test_a_resume_looks_at_every_page_of_the_past(run):
+    """It needs none of these rows; but a damage is to be heard of before more work goes into the run."""
+    path = run / "candidates" / "part-000000000.parquet"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:200] + bytes(300) + whole[500:])
+    with pytest.raises(RunError, match=r"candidates/part-000000000.parquet can't be read \("):
+        RunWriter.resume(run)
+    path.write_bytes(whole)
+    RunWriter.resume(run).close()
+
+
 @pytest.mark.parametrize("folder", ["candidates", "evaluations"])
 def test_a_part_cut_short(run, folder):
     path = run / folder / "part-000000010.parquet"

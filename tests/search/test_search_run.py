@@ -3,10 +3,6 @@
 import json
 import math
 import random
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -516,31 +512,6 @@ def recorded(folder: Path) -> int:
     journal = folder / "journal"
     lines = journal.read_bytes().count(b"\n") if journal.exists() else 0
     return lines + 1000 * len(list(folder.glob("candidates/part-*.parquet")))
-
-
-def test_kill_9_changes_nothing(tmp_path: Path, fake: None) -> None:
-    config = tiny(tmp_path, "search.budget.programs=2000")
-    (tmp_path / "tiny.yaml").write_text((tmp_path / "tiny.yaml").read_text().replace("150", "2000"))
-    folder, rng, kills = tmp_path / "run", random.Random(1), 0
-    command = [sys.executable, str(HERE / "search_victim.py"), str(tmp_path / "tiny.yaml"), str(folder)]
-    for further in (5, 1000, 2500):
-        goal = recorded(folder) + further
-        process = subprocess.Popen(command, cwd=HERE, stderr=subprocess.PIPE)
-        while recorded(folder) < goal and process.poll() is None:
-            time.sleep(0.002)
-        time.sleep(rng.random() * 0.1)
-        process.send_signal(signal.SIGKILL)
-        assert process.stderr is not None
-        errors = process.stderr.read()
-        process.stderr.close()
-        kills += process.wait() == -signal.SIGKILL
-        assert kills, errors.decode()
-    assert kills == 3
-    assert 0 < RunReader(folder).rows < 2000
-    resumed = run_search(config, folder, resume=True)
-    whole = run_search(config, tmp_path / "whole")
-    assert history(folder).equals(history(tmp_path / "whole"))
-    assert (resumed.evaluated, resumed.best_id) == (whole.evaluated, whole.best_id)
 
 
 def test_ray_with_any_number_of_workers_gives_the_same_run(

@@ -1,0 +1,223 @@
+"""A long search, watched from outside: memory, open files, threads and rate over time; Linux only."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import psutil
+
+from evosearch.config.yaml_file import dump_yaml
+from evosearch.records import RunReader
+from evosearch.soak.report import Report, Show, silent
+
+EVERY = 5.0
+"""Seconds between looks."""
+
+WARM_UP = 0.25
+"""The share of the time after which nothing may grow."""
+
+MEGABYTES, SHARE = 25.0, 0.05
+"""What memory may grow by after that: the larger of this and that share of it."""
+
+SLOWER = 0.2
+"""By what share the last quarter's rate may be below that of the quarter after the warm-up."""
+
+
+WHEN = "after the warm-up and at the end"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One look at a search.
+
+    Attributes:
+        seconds: since its start.
+        programs: in its record.
+        driver: memory of the driver alone, in MB.
+        workers: of the workers, in MB, all together; pages that they share count in part.
+        files: open in the driver.
+        worker_files: open in all workers.
+        threads: of the driver.
+        worker_threads: of all workers.
+    """
+
+    seconds: float
+    programs: int
+    driver: float
+    workers: float
+    files: int
+    worker_files: int
+    threads: int
+    worker_threads: int
+
+
+def search_of(minutes: float, seed: int, backend: str) -> dict[str, Any]:
+    """The search that runs for so long: a cheap task, everything else as by default."""
+    return {
+        "name": "long",
+        "seed": seed,
+        "tasks": [{"name": "char_mlp", "steps": 60, "seeds": 2}],
+        "search": {"population": 200, "lag": 128, "budget": {"minutes": minutes}},
+        "workers": {"backend": backend, "count": 2},
+        "report": {"references": False, "settings": 5, "seeds": 4},
+    }
+
+
+def check_hours(
+    folder: Path,
+    minutes: float,
+    seed: int,
+    show: Show = silent,
+    *,
+    backend: str = "ray",
+    every: float = EVERY,
+) -> Report:
+    """Run a search for so long, and look at its processes all the while.
+
+    Leaves `samples.json` and `curves.png` in the folder.
+
+    Args:
+        folder: an empty one to work in.
+        minutes: how long.
+        seed: of the search.
+        show: is told of the minutes.
+        backend: of its workers.
+        every: seconds between looks.
+
+    Returns:
+        Broken is what grows after the warm-up, and a rate that falls.
+    """
+    config, run = folder / "long.yaml", folder / "run"
+    config.write_text(dump_yaml(search_of(minutes, seed, backend)), encoding="utf-8")
+    spent = folder / "fsync.json"
+    command = [sys.executable, "-m", "evosearch.soak.timed_search", str(config), str(run), str(spent)]
+    samples: list[Sample] = []
+    with (folder / "errors.txt").open("w+", encoding="utf-8") as errors:
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors) as process:
+            try:
+                for sample in watch(process.pid, run, every):
+                    samples.append(sample)
+                    (folder / "samples.json").write_text(json.dumps([asdict(s) for s in samples]))
+                    show("minutes", int(sample.seconds // 60), int(minutes))
+            finally:
+                process.terminate()
+        errors.seek(0)
+        said = errors.read()
+    if process.returncode != 0:
+        return Report("hours", (), (f"the search ended with {process.returncode}: {said[-500:]}",))
+    plot(samples, folder / "curves.png")
+    syncs, seconds = json.loads(spent.read_text(encoding="utf-8")).values()
+    return judge(samples, syncs, seconds)
+
+
+def watch(pid: int, run: Path, every: float) -> Iterator[Sample]:
+    """Look at a search until it compares its best program, or ends."""
+    begin = time.monotonic()
+    driver = psutil.Process(pid)
+    while driver.is_running() and driver.status() != psutil.STATUS_ZOMBIE:
+        if (run / "candidates").is_dir():
+            try:
+                yield look(driver, run, time.monotonic() - begin)
+            except psutil.NoSuchProcess:
+                continue  # it ended while we looked
+        time.sleep(every)
+
+
+def look(driver: psutil.Process, run: Path, seconds: float) -> Sample:
+    """One look. Raises NoSuchProcess if a process ends meanwhile."""
+    workers = [child for child in driver.children(recursive=True) if child.name().startswith("ray::Worker")]
+    programs = RunReader(run).rows if (run / "config.yaml").exists() else 0
+    return Sample(
+        round(seconds, 1),
+        programs,
+        _megabytes(driver),
+        sum(map(_megabytes, workers)),
+        driver.num_fds(),
+        sum(worker.num_fds() for worker in workers),
+        driver.num_threads(),
+        sum(worker.num_threads() for worker in workers),
+    )
+
+
+def _megabytes(process: psutil.Process) -> float:
+    return float(round(process.memory_full_info().pss / 2**20, 1))
+
+
+def judge(samples: list[Sample], syncs: int, sync_seconds: float) -> Report:
+    """What the samples say; see `check_hours`.
+
+    Args:
+        samples: in the order of time.
+        syncs: calls of fsync.
+        sync_seconds: spent in them.
+    """
+    end = samples[-1].seconds
+    late = [s for s in samples if s.seconds >= WARM_UP * end]
+    warm, last = late[: max(1, len(late) // 10)], late[-max(1, len(late) // 10) :]
+    figures: list[tuple[str, int | float | str]] = [
+        ("minutes", round(end / 60, 1)),
+        ("programs", samples[-1].programs),
+        ("looks", len(samples)),
+    ]
+    broken = []
+    for name in ("driver", "workers"):
+        before, after = (float(np.mean([getattr(s, name) for s in part])) for part in (warm, last))
+        figures.append((f"memory of {name}, MB, {WHEN}", f"{before:.0f}, {after:.0f}"))
+        if after - before > max(MEGABYTES, SHARE * before):
+            broken.append(
+                f"memory of {name} grows: {before:.0f} MB after the warm-up, {after:.0f} at the end"
+            )
+    for name in ("files", "worker_files", "threads", "worker_threads"):
+        before, after = (max(getattr(s, name) for s in part) for part in (warm, last))
+        figures.append((f"{name.replace('_', ' ')}, {WHEN}", f"{before}, {after}"))
+        if after > before + 2:
+            broken.append(f"{name.replace('_', ' ')} grow: {before} after the warm-up, {after} at the end")
+    rates = [_rate(late[: len(late) // 3 + 1]), _rate(late[-(len(late) // 3) - 1 :])]
+    figures.append((f"programs a second, {WHEN}", f"{rates[0]:.0f}, {rates[1]:.0f}"))
+    if rates[1] < (1 - SLOWER) * rates[0]:
+        broken.append(
+            f"the rate falls: {rates[0]:.0f} programs/s after the warm-up, {rates[1]:.0f} at the end"
+        )
+    figures += [
+        ("calls of fsync", syncs),
+        ("time in fsync, % of the search", round(100 * sync_seconds / end, 2)),
+    ]
+    if sync_seconds > 0.02 * end:
+        broken.append(f"fsync takes {sync_seconds / end:.1%} of the search, expected under 2 %")
+    return Report("hours", tuple(figures), tuple(broken))
+
+
+def _rate(samples: list[Sample]) -> float:
+    seconds = samples[-1].seconds - samples[0].seconds
+    return (samples[-1].programs - samples[0].programs) / seconds if seconds else 0.0
+
+
+def plot(samples: list[Sample], path: Path) -> None:
+    """Draw memory, files and threads, and programs over time."""
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    minutes = [s.seconds / 60 for s in samples]
+    figure, (memory, handles, programs) = plt.subplots(1, 3, figsize=(11, 3.2), layout="constrained")
+    memory.plot(minutes, [s.driver for s in samples], label="driver")
+    memory.plot(minutes, [s.workers for s in samples], label="workers, together")
+    memory.set(title="memory (PSS, MB)", ylim=(0, None))
+    for name in ("files", "worker_files", "threads", "worker_threads"):
+        handles.plot(minutes, [getattr(s, name) for s in samples], label=name.replace("_", " "))
+    handles.set(title="open files and threads", ylim=(0, None))
+    programs.plot(minutes, [s.programs / 1000 for s in samples], label="in the record")
+    programs.set(title="thousand programs", ylim=(0, None))
+    for axes in (memory, handles, programs):
+        axes.set_xlabel("minutes")
+        axes.legend(fontsize=7)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
