@@ -1,4 +1,4 @@
-"""Values as JSON text that every reader accepts."""
+"""Values as JSON text that every reader accepts, and back."""
 
 from __future__ import annotations
 
@@ -10,6 +10,21 @@ from typing import Any
 def json_text(data: Any) -> str:
     """One object as JSON text; numbers that are not finite become null."""
     return json.dumps(_strict(data), indent=2, allow_nan=False) + "\n"
+
+
+def from_json(text: str | bytes) -> Any:
+    """The value that JSON text spells; text that somebody made to be nested endlessly is no worse than other.
+
+    Raises:
+        ValueError: it is not JSON, not UTF-8, nested too deep, or has a number of thousands of digits.
+
+    >>> from_json("[1, null]")
+    [1, None]
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
 
 
 def _strict(data: Any) -> Any:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.segment import Segment
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
@@ -21,11 +22,29 @@ if TYPE_CHECKING:
 PROGRAM_THEME = "ansi_dark"
 
 
+LONGEST_ERROR = 2_000
+
+
+class _Harmless(Console):
+    """A console that nobody's text can steer: whatever is drawn, no control character reaches the terminal.
+
+    Names and texts come from runs and files of other people. Square brackets in them are no markup, colons no
+    emoji; only `Text` and styles have looks.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            clean = segment.control is not None or _is_printable(segment.text)
+            yield segment if clean else segment._replace(text=printable(segment.text))
+
+
 def make_console(*, stderr: bool = False) -> Console:
     """A console for people; on a pipe it prints plain text as wide as it needs."""
-    console = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    console = _Harmless(stderr=stderr, highlight=False, soft_wrap=False, markup=False, emoji=False)
     if not console.is_terminal:
-        console = Console(stderr=stderr, highlight=False, width=160, no_color=True)
+        console = _Harmless(
+            stderr=stderr, highlight=False, width=160, no_color=True, markup=False, emoji=False
+        )
     return console
 
 
@@ -34,9 +53,15 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
+def _is_printable(text: str) -> bool:
+    return text.isprintable() or text == "\n"
+
+
 def print_error(message: str) -> None:
     """One line for a person, on standard error."""
     line = " ".join(printable(message).split("\n"))
+    if len(line) > LONGEST_ERROR:
+        line = f"{line[:LONGEST_ERROR]}..."
     make_console(stderr=True).print(Text.assemble(("error: ", "bold red"), line), soft_wrap=True)
 
 

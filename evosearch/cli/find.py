@@ -22,7 +22,10 @@ class Found(NamedTuple):
 
 def is_run(text: str) -> bool:
     """Whether the text names a folder; the folder may still turn out not to be a run."""
-    return Path(text).is_dir()
+    try:
+        return Path(text).is_dir()
+    except OSError:  # such as a name that is too long
+        return False
 
 
 def find(text: str) -> Found | RunReader:
@@ -40,6 +43,13 @@ def find_program(text: str) -> Found:
     """The program that somebody named; see the head of this module."""
     if text in builtin_names():
         return Found(text, builtin(text))
+    try:
+        return _find_file(text)
+    except OSError as error:  # such as a name that is too long, or a folder that may not be looked into
+        raise ProgramError(f"{text[:200]!r} can't be looked for: {error.strerror}") from error
+
+
+def _find_file(text: str) -> Found:
     folder, colon, number = text.rpartition(":")
     if colon and folder and not Path(text).exists():
         return Found(text, _from_run(folder, number))

@@ -24,7 +24,7 @@ from evosearch.funnel.run import ENTRANTS, run_funnel
 from evosearch.funnel.stage import Staged
 from evosearch.funnel.verdict import TOO_WIDE, Decision, Difference
 from evosearch.records import RunReader
-from evosearch.records.files import make_folder
+from evosearch.records.files import make_folder, remove
 from evosearch.study.statistics import Paired
 from evosearch.study.trials import Progress
 from evosearch.workers import InProcessPool, Pool
@@ -157,8 +157,10 @@ class _Watched:
 
 
 def _draw(folder: Path, funnel: Funnel) -> list[str]:
-    make_folder(folder)
+    make_folder(folder, linked=False)
     pictures = [folder / "survivors.png"]
+    for name in ("survivors", *(f"stage-{staged.name}" for staged in funnel.stages)):
+        remove(folder / f"{name}.png")  # may be a link, and is drawn through it otherwise
     draw_survivors(pictures[0], funnel)
     for staged in funnel.stages:
         pictures.append(folder / f"stage-{staged.name}.png")

@@ -177,7 +177,11 @@ def find_subject(text: str) -> Subject:
 def _tasks_of(subject: Subject, chosen: Sequence[str], knobs: Knobs) -> tuple[TaskPlan, ...]:
     """Where it is measured if nobody says: on its run's own tasks, or on the default ones."""
     if subject.run is not None and set(chosen) - set(STAGES):
-        return run_config(subject.run).plan().tasks
+        tasks = run_config(subject.run).plan().tasks
+        for path in sorted({str(p) for task in tasks if (p := dict(task.knobs).get("path")) is not None}):
+            line = printable(f"the run's own tasks train on the data in {path}")
+            make_console(stderr=True).print(line, soft_wrap=True)
+        return tasks
     return tuple(checked_plan(task.name, knobs) for task in DEFAULT_TASKS)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from evosearch.cli.console import printable
 from evosearch.errors import EvosearchError
 from evosearch.evaluation.training import curve_steps
 from evosearch.study.comparison import BatchPoint, Raced, Standing, Sweep, interval_of_curve
@@ -27,6 +28,7 @@ def short(name: str, most: int = 28) -> str:
     >>> short("runs/a/very/long/path/to/some/program.py")
     '…long/path/to/some/program.py'
     """
+    name = printable(name)
     shown = name if len(name) <= most else "…" + name[-most:]
     # matplotlib reads formulas between dollar signs, and leaves names that begin with _ out of legends
     return shown.replace("$", r"\$") if not shown.startswith("_") else " " + shown.replace("$", r"\$")

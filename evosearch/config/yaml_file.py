@@ -8,9 +8,12 @@ from typing import Any, NamedTuple
 import yaml
 
 from evosearch.errors import ConfigError
+from evosearch.regular_files import read_start
 
 MAX_CHARACTERS = 1_000_000
-MAX_NODES = 100_000
+MAX_NODES = 20_000
+MAX_DEPTH = 50
+MAX_NUMBER = 100
 
 Path = tuple[str | int, ...]
 """The keys and indices that lead to a value, as in ("tasks", 0, "name")."""
@@ -26,8 +29,7 @@ class Document(NamedTuple):
 def read_yaml(path: FilePath) -> Document:
     """Read a YAML file. Raises ConfigError: `FILE:LINE: what is wrong`."""
     try:
-        with path.open(encoding="utf-8") as file:
-            text = file.read(MAX_CHARACTERS + 1)
+        text = read_start(path, MAX_CHARACTERS + 1)
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -42,8 +44,8 @@ def parse_yaml(text: str, source: str) -> Document:
     if len(text) > MAX_CHARACTERS:
         raise ConfigError(f"{source}: expected at most {MAX_CHARACTERS} characters")
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
         reader = _Reader(source)
+        node = _Loader(text, source).get_single_node()
         data = None if node is None else reader.read(node, ())
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -51,7 +53,7 @@ def parse_yaml(text: str, source: str) -> Document:
         raise ConfigError(f"{source}:{line}: this is not YAML: {error.problem}") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise ConfigError(f"{source}: this is not YAML: {' '.join(str(error).split())}") from error
-    return Document(data, reader.lines if node is not None else {})
+    return Document(data, reader.lines)
 
 
 def parse_value(text: str) -> Any:
@@ -64,7 +66,25 @@ def dump_yaml(data: Any) -> str:
     return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 
-_PLAIN = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+_TEXT = "tag:yaml.org,2002:str"
+_LIST, _MAPPING = "tag:yaml.org,2002:seq", "tag:yaml.org,2002:map"
+
+
+class _Loader(yaml.SafeLoader):
+    """Composes nodes, and stops at too many: a megabyte of them takes a minute."""
+
+    def __init__(self, text: str, source: str) -> None:
+        super().__init__(text)
+        self.source = source
+        self.left = MAX_NODES
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self.left -= 1
+        if self.left < 0:
+            line = self.peek_event().start_mark.line + 1  # type: ignore[no-untyped-call]
+            raise ConfigError(f"{self.source}:{line}: expected at most {MAX_NODES} keys and values")
+        node: yaml.Node | None = super().compose_node(parent, index)
+        return node
 
 
 class _Reader:
@@ -84,13 +104,31 @@ class _Reader:
                 f"{self.source}:{line}: expected at most {MAX_NODES} values (aliases count each time)"
             )
         self.lines[path] = line
-        if not isinstance(node, yaml.ScalarNode) and node.tag not in _PLAIN:
-            raise ConfigError(f"{self.source}:{line}: expected no tag, found {node.tag!r}")
+        if len(path) > MAX_DEPTH:
+            raise ConfigError(f"{self.source}:{line}: expected at most {MAX_DEPTH} levels")
+        if node.tag != self.plain_tag(node):
+            raise ConfigError(f"{self.source}:{line}: expected no tag, found {node.tag!r:.100}")
+        if node.tag != _TEXT and isinstance(node, yaml.ScalarNode) and len(node.value) > MAX_NUMBER:
+            # Numbers to the base 60, as in 1:30:00, take the square of their length to read.
+            raise ConfigError(
+                f"{self.source}:{line}: expected a number of at most {MAX_NUMBER} characters, "
+                f"found {len(node.value)}"
+            )
         if isinstance(node, yaml.SequenceNode):
             return [self.read(child, (*path, index)) for index, child in enumerate(node.value)]
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, path)
         return self.scalars.construct_object(node)
+
+    def plain_tag(self, node: yaml.Node) -> str:
+        """The tag that a node has if none is written."""
+        if not isinstance(node, yaml.ScalarNode):
+            return _LIST if isinstance(node, yaml.SequenceNode) else _MAPPING
+        plain = node.style is None
+        tag: str = self.scalars.resolve(  # type: ignore[no-untyped-call]
+            yaml.ScalarNode, node.value, (plain, not plain)
+        )
+        return tag
 
     def mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         result: dict[str, Any] = {}

@@ -14,7 +14,6 @@ and the ledger answers for what was trained already.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence, Set
 from contextlib import AbstractContextManager
@@ -42,7 +41,7 @@ from evosearch.funnel.stage import (
     run_stage,
     stage_plan,
 )
-from evosearch.json_text import json_text
+from evosearch.json_text import from_json, json_text
 from evosearch.language import program_text
 from evosearch.records.files import TEMPORARY, make_folder, read_text, write_atomically
 from evosearch.records.trainings import TrainingRow, read_trainings, write_trainings
@@ -105,7 +104,7 @@ def run_funnel(
             view.begun(stage.name, len(entrants))
             rows: list[TrainingRow] = []
             plan = stage_plan(stage, entrants)
-            make_folder(folder / "trainings")
+            make_folder(folder / "trainings", linked=False)
             record = folder / "trainings" / f"{stage.name}.parquet"
             try:
                 with make_pool(plan) as pool:
@@ -193,7 +192,7 @@ def _check_same(config: FunnelConfig, folder: Path, sources: tuple[str, ...]) ->
 
 def _read_entrants(path: Path) -> tuple[Entrant, ...]:
     try:
-        data = json.loads(read_text(path))
+        data = from_json(read_text(path))
         rows = data["entrants"] if data["schema"] == SCHEMA else None
     except (ValueError, KeyError, TypeError):
         rows = None
@@ -247,7 +246,8 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def _write_survivors(folder: Path, staged: Staged) -> None:
-    make_folder(folder)
+    make_folder(folder.parent, linked=False)
+    make_folder(folder, linked=False)
     taken: set[str] = set()
     for entrant in staged.survivors:
         if entrant.statements is not None:

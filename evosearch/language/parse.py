@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from pathlib import Path
 
 from evosearch.errors import ProgramError, nearest
 from evosearch.language.program import INPUTS, OUTPUTS, Argument, Constant, Program, Statement
+from evosearch.regular_files import read_start
 from primitives import BY_NAME, Primitive
 
 MAX_CHARACTERS = 1_000_000
 MAX_STATEMENTS = 10_000
 MAX_NAME = 64
 MAX_QUOTE = 60
+
+_NEWLINE = re.compile(r"\r\n?|\n")
 
 OPERATORS: dict[type[ast.operator], str] = {
     ast.Add: "add",
@@ -49,8 +53,7 @@ def parse(text: str, source: str = "<program>") -> Program:
 def read_program(path: Path) -> Program:
     """Parse the program in a file. Raises ProgramError where it can't be read."""
     try:
-        with path.open(encoding="utf-8") as file:
-            text = file.read(MAX_CHARACTERS + 1)
+        text = read_start(path, MAX_CHARACTERS + 1)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ProgramError(f"{path}: can't read this program: {reason}") from error
@@ -70,8 +73,13 @@ class _Reader:
 
     def quote(self, node: ast.AST) -> str:
         """The text of a node for a message: its first line, cut where it is long."""
-        first, *more = (ast.get_source_segment(self.text, node) or "").splitlines() or [""]
-        return f"`{first[:MAX_QUOTE]}...`" if more or len(first) > MAX_QUOTE else f"`{first}`"
+        # `ast.get_source_segment` takes the square of a line's length.
+        lines = _NEWLINE.split(self.text)
+        number, last = getattr(node, "lineno", 1), getattr(node, "end_lineno", 1)
+        line = lines[number - 1].encode() if number <= len(lines) else b""
+        end = node.end_col_offset if number == last and hasattr(node, "end_col_offset") else None
+        first = line[getattr(node, "col_offset", 0) : end].decode()
+        return f"`{first[:MAX_QUOTE]}...`" if number < last or len(first) > MAX_QUOTE else f"`{first}`"
 
     def program(self) -> Program:
         if len(self.text) > MAX_CHARACTERS:

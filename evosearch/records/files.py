@@ -11,6 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evosearch.errors import RunError
+from evosearch.regular_files import check_regular, read_regular
+
+MAX_TEXT = 16_000_000
+"""Bytes of a run's texts (config.yaml, best.py, ...), of which honest ones have thousands."""
 
 TEMPORARY = ".tmp"
 """What a file's name ends in until its content is durable."""
@@ -46,14 +50,14 @@ def writable(path: Path) -> Iterator[None]:
         ) from error
 
 
-def read_text(path: Path) -> str:
-    """The text of a file.
+def read_text(path: Path, most: int = MAX_TEXT) -> str:
+    """The text of a file of at most `most` bytes.
 
     Raises:
-        RunError: it can't be read or is not UTF-8.
+        RunError: it can't be read, is no regular file, is larger, or is not UTF-8.
     """
     with readable(path):
-        content = path.read_bytes()
+        content = read_regular(path, most)
     try:
         return content.decode()
     except UnicodeDecodeError as error:
@@ -81,6 +85,46 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def open_own(path: Path, flags: int) -> int:
+    """Open a file of a folder to write to it, if it is that folder's own; its descriptor.
+
+    A folder that came from somebody else may hold links, symbolic or hard, by which a write would reach files
+    elsewhere; a FIFO would block. (Hard links have other good uses, such as backups by `cp -al`; those too
+    must not change.)
+
+    Raises:
+        OSError: `strerror` says what was found.
+    """
+    flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "expected a file of its own, found a symbolic link") from error
+        if error.errno in (errno.ENXIO, errno.ENODEV):
+            raise OSError(error.errno, "expected a regular file, found a FIFO, socket or device") from error
+        raise
+    try:
+        found = os.fstat(descriptor)
+        check_regular(found.st_mode)
+        if found.st_nlink > 1:
+            raise OSError(errno.EMLINK, "expected a file of its own, found one with a hard link elsewhere")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _open_new(path: Path) -> int:
+    """Open a file that is not there yet; what a crash left there, or somebody put there, is removed."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    try:
+        return open_own(path, flags)
+    except FileExistsError:
+        os.unlink(path)  # of a link, not what it points to
+        return open_own(path, flags)
+
+
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
     """Give a file this content: after a crash it has the old one or the new one; on return the new one.
 
@@ -90,7 +134,7 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
     temporary = path.with_name(path.name + TEMPORARY)
     with writable(path):
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+            descriptor = _open_new(temporary)
             try:
                 write_all(descriptor, data)
                 os.fsync(descriptor)
@@ -110,8 +154,8 @@ def remove(path: Path) -> None:
         os.unlink(path)
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, durably; it may exist."""
+def make_folder(path: Path, *, linked: bool = True) -> None:
+    """Make a folder, and those above it, durably; it may exist, and if `linked` be a link to a folder."""
     with writable(path):
         missing = [p for p in (path, *path.parents) if not p.exists()]
         for folder in reversed(missing):
@@ -120,6 +164,8 @@ def make_folder(path: Path) -> None:
             sync_folder(folder.parent)
         if not path.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "it is not a folder")
+        if not linked and path.is_symlink():
+            raise NotADirectoryError(errno.ENOTDIR, "expected a folder, found a symbolic link")
 
 
 class Lock:
@@ -132,7 +178,7 @@ class Lock:
             RunError: another process holds it, or the file system can't lock.
         """
         with writable(path):
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._descriptor = open_own(path, os.O_RDWR | os.O_CREAT)
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.ftruncate(self._descriptor, 0)

@@ -10,18 +10,23 @@ line with a good one after it is damage that a person must hear of.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 from zlib import crc32
 
 from evosearch.errors import RunError
 from evosearch.evaluation.outcome import Outcome, Status
-from evosearch.records.files import readable, writable, write_all, write_atomically
+from evosearch.records.files import open_own, readable, writable, write_all, write_atomically
 from evosearch.records.row import Evaluation
+from evosearch.regular_files import open_regular
+
+MAX_BYTES, MAX_LINES, MAX_LINE = 1 << 28, 1_000_000, 1 << 24
+"""More is no journal: parts take its lines away after 20,000 rows, and a line has a few hundred bytes."""
 
 _SPILL = 1 << 16
 
@@ -70,30 +75,43 @@ def read_journal(path: Path) -> tuple[list[Evaluation], bool]:
     """The evaluations in a journal, and whether a broken end was left out.
 
     Raises:
-        RunError: a line is damaged that is not at the end, or is of another version.
+        RunError: a line is damaged that is not at the end, or is of another version; or the file is larger
+            than a search writes: `MAX_BYTES`, `MAX_LINES`, `MAX_LINE`.
     """
-    with readable(path):
-        content = path.read_bytes()
-    *lines, rest = content.split(b"\n")
-    good = [intact(line) for line in lines]
-    end = len(lines)
-    while end and not good[end - 1]:
-        end -= 1
-    evaluations = []
-    for number, line in enumerate(lines[:end], start=1):
-        if not good[number - 1]:
+    evaluations: list[Evaluation] = []
+    broken = 0
+    for number, line in enumerate(_lines(path), start=1):
+        if not (line.endswith(b"\n") and intact(line[:-1])):
+            broken = broken or number
+            continue
+        if broken:
             raise RunError(
-                f"{path}, line {number}: the checksum does not match, yet a later line is good: no crash "
+                f"{path}, line {broken}: the checksum does not match, yet a later line is good: no crash "
                 "does that. Restore it from a copy, or remove that line: its candidate is evaluated again"
             )
         try:
-            evaluations.append(decode_line(line))
-        except (ValueError, KeyError, TypeError) as error:
+            evaluations.append(decode_line(line[:-1]))
+        except (ValueError, KeyError, TypeError, RecursionError, OverflowError) as error:
             raise RunError(
-                f"{path}, line {number}: not an outcome that this evosearch understands ({error!r}). "
+                f"{path}, line {number}: not an outcome that this evosearch understands ({error!r:.200}). "
                 "Go on with the version that wrote it"
             ) from error
-    return evaluations, end < len(lines) or bool(rest)
+    return evaluations, bool(broken)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """The lines, one in memory at a time, each with its newline."""
+    with readable(path), open_regular(path, MAX_BYTES) as file:
+        for number in range(MAX_LINES + 1):
+            line = file.readline(MAX_LINE + 1)
+            if not line:
+                return
+            if number == MAX_LINES or len(line) > MAX_LINE:
+                raise OSError(
+                    errno.EFBIG,
+                    f"expected at most {MAX_LINES:,} lines of at most {MAX_LINE:,} bytes, found more",
+                )
+            yield line
 
 
 def write_journal(path: Path, evaluations: Iterable[Evaluation]) -> None:
@@ -115,7 +133,7 @@ class Journal:
 
     def _open(self) -> int:
         with writable(self._path):
-            return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+            return open_own(self._path, os.O_WRONLY | os.O_APPEND)
 
     def append(self, evaluation: Evaluation) -> None:
         """Add a line; durable after the next `sync`."""

@@ -9,20 +9,28 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+import mmap
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from evosearch.errors import RunError
 from evosearch.evaluation.outcome import Outcome, Status
+from evosearch.json_text import from_json
 from evosearch.records.files import write_atomically
 from evosearch.records.layout import SCHEMA, Layout, part_name, parts_in
+from evosearch.records.pages import expanded
 from evosearch.records.row import Evaluation, Row
+from evosearch.regular_files import open_regular
 
 
 def _columns(**types: pa.DataType) -> pa.Schema:
@@ -70,6 +78,25 @@ EVALUATIONS = _columns(
 ROWS_PER_GROUP = 5_000
 """What is read at least to get at one row."""
 
+LONGEST: Mapping[str, int] = MappingProxyType(
+    {"mutation": 32, "outcome": 32, "status": 32, "before": 1_000, "after": 1_000}
+)
+"""Bytes of the texts of these columns: a word, or a statement. They are read as dictionaries, so that a long
+one is found before it is repeated for each row."""
+
+MAX_BYTES = 1 << 31
+MAX_ROWS = 1_000_000
+MAX_FOOTER, MAX_FOOTER_LIST = 1 << 24, 1_000
+"""Of a part. Honest ones have up to 20,000 rows, some megabytes, and a footer of some kilobytes."""
+
+ROWS, BYTES_PER_ROW = 1_000, 2
+"""A part of more rows has at least so many bytes for each; honest ones of many rows have 50, or in
+`evaluations` 13."""
+
+EXPANDED, EXPANSION, MAX_EXPANDED = 1 << 24, 200, 1 << 30
+"""What reading a part may take: so many bytes and so many times its size, but no more than the third. Honest
+ones grow fifteenfold."""
+
 _REPEATED = ("mutation", "before", "after", "outcome", "round", "restart", "status", "steps")
 
 
@@ -102,11 +129,25 @@ def undamaged(path: Path) -> Iterator[None]:
     """Turn what pyarrow says about a file that it can't read into a RunError."""
     try:
         yield
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (
+        pa.ArrowException,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+        OverflowError,
+        MemoryError,
+    ) as error:
         raise RunError(
-            f"{path} can't be read ({' '.join(str(error).split())[:300]}): restore it from a copy of the "
+            f"{path} can't be read ({_in_short(error)}): restore it from a copy of the "
             "run, or search again from the run's config.yaml with another --out"
         ) from error
+
+
+def _in_short(error: BaseException) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split())[:300] or type(error).__name__
 
 
 # ---------------------------------------------------------------- writing
@@ -172,18 +213,61 @@ def write_part(layout: Layout, rows: Sequence[Row], evaluations: Sequence[Evalua
 # ---------------------------------------------------------------- reading
 
 
-def _about(file: pq.ParquetFile) -> dict[str, Any]:
-    about: dict[str, Any] = json.loads(file.schema_arrow.metadata[b"evosearch"])
-    return about
+class _File(NamedTuple):
+    """A part that is open.
+
+    Attributes:
+        parquet: its reader.
+        content: all its bytes.
+        about: what it says of itself.
+    """
+
+    parquet: pq.ParquetFile
+    content: memoryview
+    about: dict[str, Any]
+
+    def read(self, schema: pa.Schema, columns: Sequence[str] | None, groups: Sequence[int]) -> pa.Table:
+        """Some columns of some groups, after a look at what that takes, without the metadata.
+
+        Raises:
+            ValueError: it takes too much; or a value is none that we write.
+        """
+        names = schema.names if columns is None else list(columns)
+        size = len(self.content)
+        most = min(MAX_EXPANDED, EXPANDED + EXPANSION * size)
+        found = expanded(self.parquet, self.content, groups, names, LONGEST.keys())
+        if found > most:
+            raise ValueError(f"its {size:,} bytes expand to {found:,}, expected at most {most:,}")
+        table = self.parquet.read_row_groups(list(groups), names).replace_schema_metadata(None)
+        table.validate(full=True)
+        for name in LONGEST.keys() & set(names):
+            _check_lengths(table[name], name)
+        return table.cast(pa.schema([schema.field(name) for name in names]))
+
+
+def _check_lengths(column: pa.ChunkedArray, name: str) -> None:
+    for chunk in column.chunks:
+        longest = pc.max(pc.binary_length(chunk.dictionary)).as_py() or 0
+        if longest > LONGEST[name]:
+            raise ValueError(f"a text of {longest:,} bytes in {name!r}, expected at most {LONGEST[name]:,}")
 
 
 def _group_sizes(rows: int) -> list[int]:
     return [min(ROWS_PER_GROUP, rows - start) for start in range(0, rows, ROWS_PER_GROUP)] or [0]
 
 
-def _open(path: Path, schema: pa.Schema, first: int) -> pq.ParquetFile:
-    file = pq.ParquetFile(path, memory_map=True, page_checksum_verification=True)
-    about = _about(file)
+def _open(path: Path, schema: pa.Schema, first: int) -> _File:
+    """Open a part without reading more than its end. Raises what `undamaged` turns into a RunError."""
+    with open_regular(path, MAX_BYTES) as opened:
+        content = memoryview(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ))
+    footer = int.from_bytes(content[-8:-4], "little")
+    if footer > MAX_FOOTER:
+        raise ValueError(f"a footer of {footer:,} bytes, expected at most {MAX_FOOTER:,}")
+    source = pa.BufferReader(pa.py_buffer(content))
+    file = pq.ParquetFile(
+        source, thrift_string_size_limit=MAX_FOOTER, thrift_container_size_limit=MAX_FOOTER_LIST
+    )
+    about: dict[str, Any] = from_json(file.schema_arrow.metadata[b"evosearch"])
     if about["schema"] > SCHEMA:
         raise RunError(
             f"{path} has schema {about['schema']}, this evosearch knows up to {SCHEMA}: use a newer one"
@@ -191,12 +275,18 @@ def _open(path: Path, schema: pa.Schema, first: int) -> pq.ParquetFile:
     rows = file.metadata.num_rows
     if (about["first"], about["rows"]) != (first, rows):
         raise ValueError(f"{rows} rows from id {first} on, but it says {about}")
+    if rows > MAX_ROWS or rows > ROWS + len(content) / BYTES_PER_ROW:
+        raise ValueError(f"{rows:,} rows in {len(content):,} bytes")
     groups = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
     if groups != _group_sizes(rows):
         raise ValueError(f"{rows} rows in groups of {groups}")
     if not file.schema_arrow.equals(schema):
         raise ValueError(f"expected the columns {schema.names}, found {file.schema_arrow.names}")
-    return file
+    texts = [name for name in schema.names if name in LONGEST]
+    reader = pq.ParquetFile(
+        source, metadata=file.metadata, read_dictionary=texts, page_checksum_verification=True
+    )
+    return _File(reader, content, about)
 
 
 def read_parts(layout: Layout) -> list[Part]:
@@ -218,9 +308,10 @@ def read_parts(layout: Layout) -> list[Part]:
         if first not in evaluations:
             missing = layout.evaluations / path.name
             raise RunError(f"{missing} is missing: restore it from a copy of the run")
-        with undamaged(path), _open(path, CANDIDATES, first) as file:
-            last_hash = bytes.fromhex(_about(file)["last_hash"])
-            parts.append(Part(first, file.metadata.num_rows, last_hash, path, evaluations[first]))
+        with undamaged(path):
+            file = _open(path, CANDIDATES, first)
+            last_hash = bytes.fromhex(file.about["last_hash"])
+            parts.append(Part(first, file.parquet.metadata.num_rows, last_hash, path, evaluations[first]))
     return parts
 
 
@@ -232,12 +323,33 @@ def read_candidates(
     Raises:
         RunError: the file is damaged.
     """
-    with undamaged(part.candidates), _open(part.candidates, CANDIDATES, part.first) as file:
-        if groups is None:
-            table = file.read(columns)
-        else:
-            table = file.read_row_groups(list(groups), columns)
-        return table.replace_schema_metadata(None)
+    with undamaged(part.candidates):
+        file = _open(part.candidates, CANDIDATES, part.first)
+        every = range(file.parquet.metadata.num_row_groups)
+        chosen = every if groups is None else groups
+        table = file.read(CANDIDATES, columns, chosen)
+        sizes = _group_sizes(part.rows)
+        ids = [np.arange(sizes[group]) + part.first + group * ROWS_PER_GROUP for group in chosen]
+        _check_rows(table, np.concatenate(ids or [np.arange(0)]))
+        return table
+
+
+def _check_rows(table: pa.Table, ids: NDArray[np.int64]) -> None:
+    """Rows stand where their ids say, and after their parents: whoever follows parents comes to an end.
+
+    Raises:
+        ValueError: with the id.
+    """
+    if "id" in table.column_names:
+        _refuse(ids, table["id"].to_numpy() != ids, "is called otherwise")
+    if "parent" in table.column_names:
+        parent = table["parent"].to_numpy()
+        _refuse(ids, (parent < -1) | (parent >= ids), "has no older program as parent")
+
+
+def _refuse(ids: NDArray[np.int64], wrong: NDArray[np.bool_], what: str) -> None:
+    if wrong.any():
+        raise ValueError(f"candidate {ids[wrong.argmax()]} {what}")
 
 
 def read_evaluations_table(part: Part) -> pa.Table:
@@ -246,8 +358,13 @@ def read_evaluations_table(part: Part) -> pa.Table:
     Raises:
         RunError: the file is damaged.
     """
-    with undamaged(part.evaluations), _open(part.evaluations, EVALUATIONS, part.first) as file:
-        return file.read().replace_schema_metadata(None)
+    with undamaged(part.evaluations):
+        file = _open(part.evaluations, EVALUATIONS, part.first)
+        table = file.read(EVALUATIONS, None, range(file.parquet.metadata.num_row_groups))
+        ids = table["id"].to_numpy()
+        if len(ids) and not (part.first <= ids[0] and ids[-1] < part.end and (np.diff(ids) > 0).all()):
+            raise ValueError(f"ids that are not of {part.first} to {part.end - 1}, or not in order")
+        return table
 
 
 def read_evaluations(part: Part) -> list[Evaluation]:

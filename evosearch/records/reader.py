@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from evosearch.errors import RunError, nearest
+from evosearch.json_text import from_json
 from evosearch.records.files import read_text
 from evosearch.records.layout import Layout
 from evosearch.records.parts import (
@@ -73,9 +73,11 @@ class RunReader:
         if not self._layout.summary.exists():
             return None
         try:
-            found: dict[str, Any] = json.loads(read_text(self._layout.summary))
+            found = from_json(read_text(self._layout.summary))
         except ValueError as error:
             raise RunError(f"{self._layout.summary} is damaged ({error}): remove it") from error
+        if not isinstance(found, dict):
+            raise RunError(f"{self._layout.summary} is damaged (expected an object in braces): remove it")
         return found
 
     def candidates(self, columns: Sequence[str] | None = None) -> pa.Table:

@@ -12,15 +12,21 @@ import json
 import math
 import os
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
 from evosearch.errors import StudyError
 from evosearch.evaluation import Status
-from evosearch.records.files import Lock, make_folder, write_all
+from evosearch.json_text import from_json
+from evosearch.records.files import Lock, make_folder, open_own, write_all
+from evosearch.regular_files import open_regular
 
 FILE = "ledger.jsonl"
 LOCK = "lock"
+
+MAX_BYTES, MAX_LINE = 1 << 32, 1 << 24
+"""More is no ledger: a training has a line of some hundred bytes, or of some thousand with a curve."""
 
 _FIELDS = ("key", "status", "metric", "steps", "seconds", "curve")
 _KEPT = (Status.OK, Status.DIVERGED)
@@ -110,32 +116,49 @@ class Ledger:
 
 def _open_to_append(path: Path) -> int:
     try:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        return open_own(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     except OSError as error:
         raise StudyError(f"can't write {path}: {error.strerror}") from error
 
 
 def _read(path: Path) -> dict[str, Measured]:
     """Everything in the file; a torn last line is cut off."""
+    kept: dict[str, Measured] = {}
+    whole = 0
     try:
-        content = path.read_bytes()
+        with open_regular(path, MAX_BYTES) as file:
+            for number in count(1):
+                line = file.readline(MAX_LINE + 1)
+                if len(line) > MAX_LINE:
+                    raise _damaged(f"{path}:{number}", f"expected a line of at most {MAX_LINE:,} bytes")
+                if not line.endswith(b"\n"):
+                    break
+                key, measured = _parse(line, f"{path}:{number}")
+                kept[key] = measured
+                whole += len(line)
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise StudyError(f"can't read {path}: {error.strerror}") from error
-    whole, _, torn = content.rpartition(b"\n")
-    if torn:
-        os.truncate(path, len(content) - len(torn))
-    kept = {}
-    for number, line in enumerate(whole.split(b"\n") if whole else [], start=1):
-        key, measured = _parse(line, f"{path}:{number}")
-        kept[key] = measured
+    if line:
+        _cut(path, whole)
     return kept
+
+
+def _cut(path: Path, length: int) -> None:
+    try:
+        descriptor = open_own(path, os.O_WRONLY)
+        try:
+            os.ftruncate(descriptor, length)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise StudyError(f"can't write {path}: {error.strerror}") from error
 
 
 def _parse(line: bytes, where: str) -> tuple[str, Measured]:
     try:
-        data = json.loads(line)
+        data = from_json(line)
     except ValueError as error:
         raise _damaged(where, f"it is not JSON ({error})") from None
     if not isinstance(data, dict) or data.keys() != set(_FIELDS):
@@ -146,7 +169,7 @@ def _parse(line: bytes, where: str) -> tuple[str, Measured]:
         curve = tuple(_number(value) for value in data["curve"])
         measured = Measured(status, metric, _whole(data["steps"]), float(data["seconds"]), curve)
         key = data["key"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _damaged(where, f"a value is wrong ({error})") from None
     if status not in _KEPT or not isinstance(key, str) or (status is Status.OK) != math.isfinite(metric):
         raise _damaged(where, f"status {status.name} with metric {data['metric']} and key {key!r}")

@@ -16,9 +16,14 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 from evosearch.errors import StudyError
 from evosearch.evaluation import Schedule, TaskPlan
 from evosearch.evaluation.references import REFERENCES
+from evosearch.json_text import from_json
 from evosearch.records.files import write_atomically
+from evosearch.regular_files import read_regular
 
 SCHEMA = 1
+
+MAX_BYTES = 100_000_000
+"""Of a file of records; the shipped one has a hundredth of that."""
 
 Score = FiniteFloat | None
 """A metric, or null where a training failed."""
@@ -149,13 +154,13 @@ def read_tuned(path: Path) -> list[TunedRecord]:
         StudyError: it can't be read, is of another version, or a record is wrong: where and why.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path, MAX_BYTES).decode()
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as error:
         raise StudyError(f"can't read {path}: {error}") from error
     try:
-        data = json.loads(text)
+        data = from_json(text)
     except ValueError as error:
         raise StudyError(f"{path}: this is not JSON: {error}") from None
     found = data.get("schema") if isinstance(data, dict) else None

@@ -9,6 +9,7 @@ import io
 import math
 import re
 import struct
+import tokenize
 import warnings
 import zipfile
 import zlib
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 
 from proxy_tasks.data.parquet_files import (
     BATCH,
+    check_regular,
     column_among,
     group_sizes,
     in_short,
@@ -31,6 +33,7 @@ from proxy_tasks.data.parquet_files import (
     parquet_paths,
     wrong,
 )
+from proxy_tasks.errors import TaskError
 
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "labels", "fine_label")
@@ -39,6 +42,8 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 """What is decoded. Pillow knows many rarer formats, whose decoders are older and less looked after."""
 MOST_PIXELS = 2**24
 """A larger image is refused: a file of a few bytes can claim to be one of gigabytes."""
+MOST_BYTES = 2**32
+"""More in memory is refused, as the arrays of an .npz file or as the images that are taken."""
 FEWEST = 10
 """A class with fewer images is refused: some split would have none of it."""
 LUMA = (0.299, 0.587, 0.114)
@@ -121,6 +126,10 @@ def read_images(path: str, size: int | None, colour: bool, most: int) -> Labelle
     for k, (part, row, image, label) in enumerate(_examples(parts, chosen)):
         ready = _resized(_in_channels(image, colour), size)
         if pixels is None:
+            taken = len(chosen) * ready.nbytes
+            if taken > MOST_BYTES:
+                expected = f"at most {MOST_BYTES:,} bytes of images; give knob 'size', or fewer 'examples'"
+                raise wrong("knob 'path'", expected, f"{taken:,}", part.path)
             pixels = np.empty((len(chosen), *ready.shape), np.float32)
         if ready.shape != pixels.shape[1:]:
             found = f"{_measures(ready)} after {_measures(pixels[0])} in row {row}"
@@ -326,14 +335,23 @@ def _npz_part(path: Path) -> _Part:
 
 def _npz_arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
+        check_regular(path)
+        _check_npz_sizes(path)
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
             if not isinstance(loaded, np.lib.npyio.NpzFile):
                 return {}
-            return {name: loaded[name] for name in ("images", "labels") if name in loaded.files}
+            names = [name for name in ("images", "labels") if name in loaded.files]
+            arrays: dict[str, Any] = {name: loaded[name] for name in names}
+            if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+                raise ValueError("something else under that name")
+            return arrays
+    except TaskError:
+        raise
     except OSError as error:
         raise wrong("knob 'path'", "an .npz file", in_short(error), path) from None
-    # The last three: a compression Python lacks, an encrypted file, a header that is no literal.
+    # The last ones: a compression Python lacks, an encrypted file, a header that is no literal, one nested
+    # endlessly, one whose shape no memory holds.
     except (
         ValueError,
         EOFError,
@@ -342,8 +360,25 @@ def _npz_arrays(path: Path) -> dict[str, NDArray[Any]]:
         NotImplementedError,
         RuntimeError,
         SyntaxError,
+        tokenize.TokenError,
+        RecursionError,
+        MemoryError,
+        OverflowError,
+        TypeError,
     ):
         raise wrong("knob 'path'", "an .npz file of plain arrays", "something else", path) from None
+
+
+def _check_npz_sizes(path: Path) -> None:
+    """Refuse arrays that are larger when unpacked than memory should have to hold; zip readers stop there."""
+    if not zipfile.is_zipfile(path):
+        return  # then it is one array by itself, as large as the file, and refused later
+    with zipfile.ZipFile(path) as archive:
+        names = ("images", "labels")
+        found = sum(m.file_size for m in archive.infolist() if m.filename.removesuffix(".npy") in names)
+    if found > MOST_BYTES:
+        expected = f"at most {MOST_BYTES:,} bytes of arrays; larger data are read from Parquet"
+        raise wrong("knob 'path'", expected, f"{found:,}", path)
 
 
 def _npz_images(images: NDArray[Any], path: Path) -> NDArray[Any]:
@@ -425,6 +460,8 @@ def _idx_errors(path: Path) -> Iterator[None]:
 
 def _idx_shape(path: Path, axes: int) -> tuple[int, ...]:
     """The lengths of the axes, checked against the length of the file, if it is not compressed."""
+    with _idx_errors(path):
+        check_regular(path)
     with _idx_errors(path), gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
         header = file.read(4 + 4 * axes)
     if len(header) < 4 + 4 * axes or header[:2] != b"\0\0":

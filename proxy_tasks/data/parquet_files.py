@@ -1,6 +1,9 @@
 """What the readers of images and of text share: Parquet files, their columns, and the words of an error."""
 
 import difflib
+import errno
+import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +59,20 @@ def parquet_errors(path: Path) -> Iterator[None]:
         raise wrong("knob 'path'", "a readable Parquet file", in_short(error), path) from None
 
 
+def check_regular(path: Path) -> None:
+    """Refuse a FIFO or a device, which would be read for ever, and a file that can't be opened.
+
+    Raises:
+        OSError: its `strerror` says what is wrong.
+    """
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "a FIFO, socket or device")
+    path.open("rb").close()
+
+
 def open_parquet(path: Path) -> Any:
     """The `pyarrow.parquet.ParquetFile` at `path`: memory-mapped, only its metadata read.
 
@@ -66,7 +83,7 @@ def open_parquet(path: Path) -> Any:
     from pyarrow.parquet import ParquetFile
 
     with parquet_errors(path):
-        path.open("rb").close()  # if the system refuses, it says so in fewer words than pyarrow
+        check_regular(path)  # if the system refuses, it says so in fewer words than pyarrow
         file = ParquetFile(path, memory_map=True, page_checksum_verification=True)
     if sum(group_sizes(file)) != file.metadata.num_rows:
         raise wrong("knob 'path'", "a readable Parquet file", "row counts that contradict each other", path)

@@ -7,6 +7,7 @@ from typing import Any
 
 from proxy_tasks.data.parquet_files import (
     BATCH,
+    check_regular,
     column_among,
     in_short,
     open_parquet,
@@ -67,6 +68,7 @@ def _first(pieces: Iterable[str], most: int) -> str:
 
 def _plain(path: str) -> Iterator[str]:
     try:
+        check_regular(Path(path))
         with Path(path).open("rb") as file:
             yield from _decoded(iter(lambda: file.read(PIECE), b""), path)
     except OSError as error:

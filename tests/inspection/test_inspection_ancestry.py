@@ -57,7 +57,7 @@ def test_an_id_that_is_not_there(history):
 
 def test_a_parent_that_is_younger_than_its_child(tmp_path: Path, rows):
     run = written_run(tmp_path / "run", [rows[0], rows[1]._replace(parent=1)])
-    with pytest.raises(RunError, match=r"run:1 has the parent 1, expected an older program"):
+    with pytest.raises(RunError, match=r"candidate 1 has no older program as parent"):
         ancestor_ids(read_history(run), 1)
 
 

@@ -6,7 +6,7 @@ import tracemalloc
 import warnings
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evosearch.errors import ProgramError
@@ -486,6 +486,43 @@ def test_any_text_is_a_program_or_refused_with_a_place(data):
     else:
         assert re.match(r"p\.py:\d+:\d+: \w", result)
         assert len(result) < 400
+
+
+PIECES = (
+    *("def train(w, g, m, v, lr):\n", "    ", "return update, m, v\n", "update = ", "sign(", "interp("),
+    *"=()[]{},:;+-*/@.'\"#\\\n\t\r\f\0 \ufeff\ud800\u2028é\N{KELVIN SIGN}",
+    *("**", ":=", "...", "def ", "train", "return ", "lambda ", "await ", "async ", "class ", "pass"),
+    *("0.5", "1e39", "0x", "1j", "9" * 5000, "f'{g}'", '"""', "# coding: latin-1\n", "g", "lr", "update"),
+)
+"""What means something to Python's parser, or to a reader of text."""
+
+anything = st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=30).map("".join)
+
+
+@trying(400)
+@given(anything, st.booleans())
+def test_text_that_resembles_nothing_is_refused_with_a_place(text, inside):
+    """Anything by itself, or as the body of a program; the test before this one begins with real programs."""
+    result = read(f"{HEADER}    {text}\n{FOOTER}" if inside else text)
+    if isinstance(result, Program):
+        assert parse(str(result)) == result
+    else:
+        assert re.fullmatch(r"p\.py:\d+:\d+: \S.*", result), result
+
+
+@settings(trying(200), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=60) | anything.map(lambda text: around(text).encode(errors="surrogatepass")))
+def test_any_file_is_a_program_or_refused(tmp_path, content):
+    path = tmp_path / "any.py"
+    path.write_bytes(content)
+    try:
+        result = str(read_program(path))
+    except ProgramError as error:
+        result = str(error)
+    if result.startswith("def "):
+        assert str(parse(result)) == result
+    else:
+        assert re.fullmatch(rf"{re.escape(str(path))}(:\d+:\d+)?: \S.*", result), result
 
 
 def test_nothing_is_executed(tmp_path):

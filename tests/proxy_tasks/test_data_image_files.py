@@ -7,6 +7,7 @@ import os
 import re
 import struct
 import tracemalloc
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -553,3 +554,61 @@ def test_mnist():
     first = pq.read_table(MNIST / "test-00000-of-00001.parquet").slice(0, 1).to_pylist()[0]
     assert (np.asarray(Image.open(io.BytesIO(first["image"]["bytes"]))) == whole.pixels[0, ..., 0]).all()
     assert whole.labels[0] == first["label"]
+
+
+# ---------------------------------------------------------------- files that were made to do harm
+
+
+def archive(path, members):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, content in members.items():
+            made.writestr(name, content)
+    return path
+
+
+def array_header(shape, kind="|u1"):
+    text = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': {shape}, }}".encode()
+    text += b" " * (-(len(text) + 11) % 64) + b"\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        array_header((10**12, 28, 28)),
+        array_header((10**30, 28)),
+        array_header((40, 6, 5), "|O"),
+        array_header("(" * 2000),
+        b"no array",
+    ],
+)
+def test_arrays_that_no_memory_holds(tmp_path, header):
+    labels = io.BytesIO()
+    np.save(labels, LABELS)
+    path = archive(tmp_path / "a.npz", {"images.npy": header, "labels.npy": labels.getvalue()})
+    with pytest.raises(TaskError, match=r"expected an \.npz file of plain arrays, found something else"):
+        read_images(str(path), 8, False, 10)
+
+
+def test_an_archive_that_unpacks_to_too_much(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_files, "MOST_BYTES", 100_000)
+    content = array_header((1000, 20, 20)) + bytes(400_000)
+    path = archive(tmp_path / "a.npz", {"images.npy": content, "labels.npy": b""})
+    assert path.stat().st_size < 5000
+    with pytest.raises(TaskError, match=r"expected at most 100,000 bytes of arrays; .*, found 400,128"):
+        read_images(str(path), 8, False, 10)
+
+
+def test_images_that_are_too_large_together(tmp_path, monkeypatch):
+    monkeypatch.setattr(image_files, "MOST_BYTES", 4000)
+    with pytest.raises(
+        TaskError, match=r"expected at most 4,000 bytes of images; give knob 'size', or fewer"
+    ):
+        read_images(str(parquet(tmp_path / "a.parquet")), None, False, 100)
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.parquet", "a-images-idx3-ubyte", "a-images-idx3-ubyte.gz"])
+def test_a_fifo_is_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(TaskError, match=r"found a FIFO, socket or device: "):
+        read_images(str(tmp_path / name), 8, False, 10)

@@ -1,5 +1,6 @@
 """Text from files: what is read, where it is cut, and every mistake by its message."""
 
+import os
 import re
 
 import numpy as np
@@ -195,3 +196,10 @@ def test_flipped_bytes_are_noticed(tmp_path):
     path.write_bytes(content.tobytes())
     with pytest.raises(TaskError, match=f"^knob 'path': expected a readable Parquet file, found .*: {path}$"):
         read(path)
+
+
+def test_devices_and_fifos_are_not_read(tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", "/dev/zero"):
+        with pytest.raises(TaskError, match=r"expected a UTF-8 text file, found a FIFO, socket or device"):
+            read_text(str(path), None, 100)
