@@ -41,8 +41,17 @@ def progress_line(progress: Progress) -> str:
             f"redundant {percent(progress.redundancy)}",
             f"best {number(progress.best_score)} (warm start {number(progress.warm_start_score)})",
             "replaying the record" if progress.replayed else f"{time_left(progress)} left",
+            *missing_workers(progress),
         ]
     )
+
+
+def missing_workers(progress: Progress) -> list[str]:
+    """A few words if workers are missing: they start, or wait until there is a machine for them."""
+    staff = progress.workers
+    if staff is None or staff.ready >= staff.asked:
+        return []
+    return [f"workers: {staff.ready} of {staff.asked} ready"]
 
 
 def sparkline(values: list[float], width: int = CURVE_WIDTH) -> str:
@@ -163,10 +172,10 @@ def search_panel(progress: Progress, curve: list[float]) -> Panel:
         ("   lower is better", "dim"),
     )
     line = Text(sparkline(curve), style="green")
-    where = f"round {progress.round + 1}, run {progress.restart + 1}"
+    where = "  ".join([f"round {progress.round + 1}, run {progress.restart + 1}", *missing_workers(progress)])
     return Panel(
         Group(bar, Text(), facts, Text(), scores, line, Text(), program_syntax(progress.best_text)),
-        title=f"[bold]{progress.name}[/]  {where}",
+        title=Text.assemble((progress.name, "bold"), f"  {where}"),
         title_align="left",
         subtitle="Ctrl-C stops cleanly",
         subtitle_align="right",

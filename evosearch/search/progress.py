@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from evosearch.workers import Staff
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -27,6 +29,7 @@ class Progress:
         best_text: its live statements, as a program.
         round: which round of restarts.
         restart: which run of that round.
+        workers: how many are ready, of how many; None where no workers come and go.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Progress:
     best_text: str
     round: int
     restart: int
+    workers: Staff | None = None
 
 
 class View(Protocol):

@@ -6,6 +6,6 @@ tests and debugging), `worker` (what runs in a worker's process), `pace` (how ma
 """
 
 from evosearch.workers.in_process import InProcessPool
-from evosearch.workers.pool import EvaluatesJobs, Pool
+from evosearch.workers.pool import EvaluatesJobs, HasWorkers, Pool, Staff
 
-__all__ = ["EvaluatesJobs", "InProcessPool", "Pool"]
+__all__ = ["EvaluatesJobs", "HasWorkers", "InProcessPool", "Pool", "Staff"]

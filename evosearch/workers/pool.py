@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Protocol, Self, runtime_checkable
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 from evosearch.errors import SearchError
 from evosearch.evaluation import Job, Outcome, Plan
@@ -84,6 +84,28 @@ class Pool(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *_: object) -> None: ...
+
+
+class Staff(NamedTuple):
+    """The workers of a pool at one moment.
+
+    Attributes:
+        ready: who can take jobs.
+        asked: how many there should be; the others start, or wait until there is a machine for them.
+    """
+
+    ready: int
+    asked: int
+
+
+@runtime_checkable
+class HasWorkers(Protocol):
+    """A pool whose workers come and go."""
+
+    @property
+    def workers(self) -> Staff:
+        """How many there are."""
+        ...
 
 
 MISTAKES = (TaskError, NoCompilerError)

@@ -10,6 +10,9 @@ How faults are told apart: when an actor dies or takes too long, it is killed an
 it was working on is tried again one job at a time, each alone on an actor. There a job's guilt is certain: if
 it takes too long it is `TIMED_OUT`, if it keeps taking its actor down it is `WORKER_LOST`, and the others of
 its batch get the outcome they deserve.
+
+How the cluster may change: a worker whose node left is replaced like one that died; its replacement waits
+until some node has a CPU for it, and goes there by itself. With `count: auto` a pool grows with its cluster.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ from evosearch.evaluation import Job, Outcome, Plan, Status, Tuned, batch_of, ma
 from evosearch.evaluation.interpreters import settled
 from evosearch.runtime import ENVIRONMENT
 from evosearch.workers.pace import BATCH_SECONDS, Pace
-from evosearch.workers.pool import MakeEvaluator, first_line
+from evosearch.workers.pool import MakeEvaluator, Staff, first_line
 from evosearch.workers.worker import Failure, Worker, packed, unpacked
 
 COMPILE_SECONDS = 120.0
@@ -49,8 +52,17 @@ START_SECONDS = 300.0
 CONNECT_SECONDS = 10.0
 """How long a cluster may take to answer."""
 
-START_ATTEMPTS = 3
-"""How many actors in a row may die before they are ready."""
+FIRST_STARTS = 3
+"""How many actors in a row may die at one place before they are ready if none ever was: nothing can work."""
+
+LATER_STARTS = 10
+"""The same once some worker was ready: these may be killed from outside, with their node for example."""
+
+GROWTH_SECONDS = 5.0
+"""How often a pool that grows with its cluster looks how large that is; it takes less than a millisecond."""
+
+SILENT_SECONDS = 30.0
+"""How long there may be work and no worker before a line says so, and again before each further one."""
 
 OBJECT_STORE_BYTES = 80 * 2**20
 """Close to the least that Ray takes; programs and outcomes do not go through it."""
@@ -94,6 +106,7 @@ class _Member:
         actor: Ray's handle.
         sent: batches on the way, the one it works on first.
         since: when the first of them became the first.
+        failed: how many actors in a row died at this place before they were ready, up to this one.
         ready: whether its evaluator is built.
         compiled: what it has compiled already, see `_compiles`.
     """
@@ -101,6 +114,7 @@ class _Member:
     actor: Any
     sent: deque[_Batch]
     since: float
+    failed: int = 0
     ready: bool = False
     compiled: set[object] = field(default_factory=set)
 
@@ -118,11 +132,13 @@ class RayPool:
     Args:
         plan: what jobs are evaluated on.
         count: how many workers; "auto" for one for each CPU, of this machine or of the cluster, or one for
-            each GPU where programs are batched and Ray has GPUs.
+            each GPU where programs are batched and Ray has GPUs. With "auto" there will be more when the
+            cluster has more; where nodes leave, as many are kept in mind, and start when others join.
         address: None for Ray on this machine only; "auto" or "host:port" joins a cluster.
         timeout: seconds that one candidate may take, with the compiled way its compilation included.
         retries: how many times a job that was on a dying worker is tried again before it is `WORKER_LOST`.
         evaluator: builds the evaluator of a worker; a function that workers can import.
+        compile_seconds: what a batch may take on top of its limit if its actor may have to compile first.
 
     Raises:
         ConfigError: no cluster at the address, a count below 1, or more workers than GPUs.
@@ -137,20 +153,23 @@ class RayPool:
         timeout: float = 600.0,
         retries: int = 2,
         evaluator: MakeEvaluator = make_evaluator,
+        compile_seconds: float = COMPILE_SECONDS,
     ) -> None:
         if count != "auto" and count < 1:
             raise ConfigError(f"workers.count: expected auto, or a number from 1, found {count}")
         self._plan, self._evaluator = settled(plan), evaluator
-        self._timeout, self._retries = timeout, retries
+        self._timeout, self._retries, self._compile_seconds = timeout, retries, compile_seconds
         self._waiting: deque[_Work] = deque()
         self._suspects: deque[_Work] = deque()
         self._finished: list[tuple[int, Outcome]] = []
         self._members: list[_Member] = []
         self._together = batch_of(self._plan)
         self._pace = Pace(self._together)
-        self._failed_starts = 0
+        self._some_was_ready = False
         self._open = True
         self._own_ray = not ray.is_initialized()
+        # A Ray of this machine alone stays as it is.
+        self._grows = count == "auto" and not (self._own_ray and address is None)
         atexit.register(self.close)
         try:
             if self._own_ray:
@@ -161,8 +180,9 @@ class RayPool:
                     f"workers.count: expected auto, or at most {self._gpus}, a GPU of Ray for each, "
                     f"found {count}"
                 )
-            self._count = (self._gpus or _cpus()) if count == "auto" else count
+            self._count = self._room() if count == "auto" else count
             self._members = [self._recruit() for _ in range(self._count)]
+            self._looked = self._told = time.monotonic()
             self._await_first()
         except BaseException:
             self.close()
@@ -172,6 +192,11 @@ class RayPool:
     def size(self) -> int:
         """See `Pool.size`."""
         return self._count * self._together
+
+    @property
+    def workers(self) -> Staff:
+        """See `HasWorkers.workers`."""
+        return Staff(sum(member.ready for member in self._members), self._count)
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """See `Pool.submit`."""
@@ -188,6 +213,7 @@ class RayPool:
             left = end - time.monotonic()
             if self._finished or left <= 0 or not self._under_way():
                 break
+            self._tell_if_nobody_is_there()
             self._wait(left)
         finished, self._finished = self._finished, []
         return finished
@@ -239,8 +265,20 @@ class RayPool:
         """Until an actor answers or is overdue, or the time is up."""
         heads = [member.sent[0].ref for member in self._members if member.sent]
         overdue = min(member.overdue for member in self._members) - time.monotonic()
-        # A bound, because Ray takes no infinity, and so that Ctrl-C never waits long.
-        ray.wait(heads, num_returns=1, timeout=max(0.0, min(seconds, overdue, 60.0)))
+        # A bound, because Ray takes no infinity, and so that Ctrl-C and joining nodes never wait long.
+        ray.wait(heads, num_returns=1, timeout=max(0.0, min(seconds, overdue, GROWTH_SECONDS)))
+
+    def _tell_if_nobody_is_there(self) -> None:
+        now = time.monotonic()
+        if any(member.ready for member in self._members):
+            self._told = now
+        elif now - self._told > SILENT_SECONDS:
+            self._told = now
+            _LOG.warning(
+                "no worker is ready: expected %d, Ray has %d CPUs in all; the work goes on when a node joins",
+                self._count,
+                _resources("CPU"),
+            )
 
     def _advance(self, partial: bool) -> None:
         """Take what has come in, replace who is overdue, and hand out work; never waits."""
@@ -248,17 +286,32 @@ class RayPool:
         now = time.monotonic()
         for member in [member for member in self._members if member.overdue < now]:
             self._replace(member, Status.TIMED_OUT)
+        if self._grows and now - self._looked > GROWTH_SECONDS:
+            self._looked = now
+            self._grow()
         self._dispatch(self._pace.ahead, partial)
+
+    def _room(self) -> int:
+        """How many workers Ray has room for now."""
+        return (_resources("GPU") if self._gpus else 0) or _cpus()
+
+    def _grow(self) -> None:
+        """More workers if there is room for more; never fewer: who has no room waits until there is some."""
+        more = self._room() - self._count
+        if more > 0:
+            _LOG.info("%d more workers: nodes have joined", more)
+            self._count += more
+            self._members += [self._recruit() for _ in range(more)]
 
     # ------------------------------------------------------------ to the actors
 
-    def _recruit(self) -> _Member:
-        """A new actor that builds its evaluator."""
+    def _recruit(self, failed: int = 0) -> _Member:
+        """A new actor that builds its evaluator, at a place where so many died before they were ready."""
         environment = {"env_vars": _environment(os.environ)}
         options = _ACTOR.options(runtime_env=environment, num_gpus=1 if self._gpus else 0)
         actor: Any = options.remote()
         start = _Batch(actor.start.remote(self._plan, self._evaluator), (), math.inf)
-        return _Member(actor, deque([start]), time.monotonic())
+        return _Member(actor, deque([start]), time.monotonic(), failed)
 
     def _dispatch(self, ahead: int, partial: bool) -> None:
         """Give each actor up to `ahead` batches, all actors evenly; suspects go to idle actors, alone.
@@ -293,11 +346,12 @@ class RayPool:
             limit = min(limit, self._timeout + 10 * BATCH_SECONDS)
         compiles = {_compiles(job) for job in jobs}
         steady = compiles <= member.compiled
+        limit += 0.0 if steady else self._compile_seconds
         member.compiled |= compiles
         if not member.sent:
             member.since = time.monotonic()
         ref = member.actor.run.remote(packed(jobs))
-        member.sent.append(_Batch(ref, work, limit if steady else limit + COMPILE_SECONDS, steady, alone))
+        member.sent.append(_Batch(ref, work, limit, steady, alone))
 
     # ------------------------------------------------------------ from the actors
 
@@ -329,8 +383,7 @@ class RayPool:
         if isinstance(answer, Failure):
             raise answer.error()
         if not member.ready:
-            member.ready = True
-            self._failed_starts = 0
+            member.ready = self._some_was_ready = True
             return
         if batch.steady:
             self._pace.observe(answer)
@@ -340,10 +393,12 @@ class RayPool:
         """Put a new actor in the place of one that died or is to die, and judge what it was working on."""
         ray.kill(member.actor)
         _LOG.info("a worker is replaced: %s", first_line(error or status.value))
-        if not member.ready:
-            self._failed_starts += 1
-            if self._failed_starts >= START_ATTEMPTS:
-                raise SearchError(f"workers die while they start: {first_line(error)}") from error
+        failed = 0 if member.ready else member.failed + 1
+        if failed >= (LATER_STARTS if self._some_was_ready else FIRST_STARTS):
+            raise SearchError(
+                f"workers die while they start, {failed} in a row: {_cause(error)}; what they print is in "
+                "Ray's logs, /tmp/ray/session_latest/logs on their machine"
+            ) from error
         batch, *behind = member.sent
         if status is Status.WORKER_LOST:
             # The answer to the first batch may have died with its worker, which was then at a later one.
@@ -359,13 +414,20 @@ class RayPool:
                 self._finished.append((work.job.id, Outcome(status)))
             else:
                 self._suspects.append(work)
-        self._members[self._members.index(member)] = self._recruit()
+        self._members[self._members.index(member)] = self._recruit(failed)
 
 
 def _compiles(job: Job) -> object:
     """What an evaluator has to compile before this job, if it has not yet."""
     tasks = tuple(index for index, seeds in enumerate(job.seeds) if seeds)
     return tasks, job.split, job.candidate.name if isinstance(job.candidate, Tuned) else None
+
+
+def _cause(error: Exception | None) -> str:
+    """What Ray says of an actor's death: the first line has no more than that it died."""
+    lines = [line.strip() for line in str(error).strip().split("\n")]
+    causes = [line for line in lines if line.startswith("The actor died because")]
+    return " ".join([lines[0], *causes[:1]])
 
 
 # ---------------------------------------------------------------- Ray itself
