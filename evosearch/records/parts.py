@@ -238,7 +238,9 @@ class _File(NamedTuple):
         found = expanded(self.parquet, self.content, groups, names, LONGEST.keys())
         if found > most:
             raise ValueError(f"its {size:,} bytes expand to {found:,}, expected at most {most:,}")
-        table = self.parquet.read_row_groups(list(groups), names).replace_schema_metadata(None)
+        # In this thread: Arrow's own may still hold our bytes when Python ends, and then abort the process.
+        table = self.parquet.read_row_groups(list(groups), names, use_threads=False)
+        table = table.replace_schema_metadata(None)
         table.validate(full=True)
         for name in LONGEST.keys() & set(names):
             _check_lengths(table[name], name)

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from evosearch.errors import RunError
 from evosearch.records.files import write_atomically
+from evosearch.regular_files import open_regular
 
 
 class TrainingRow(NamedTuple):
@@ -70,6 +71,10 @@ TRAININGS = pa.schema(
 """The columns: the fields of `TrainingRow`."""
 
 
+MOST_BYTES = 2**30
+"""A larger file is none that a funnel writes."""
+
+
 def write_trainings(path: Path, rows: Iterable[TrainingRow]) -> None:
     """Replace a file by these rows, sorted, so that equal trainings make an equal file.
 
@@ -91,7 +96,11 @@ def read_trainings(path: Path) -> list[TrainingRow]:
         RunError: it is damaged, or not there.
     """
     try:
-        rows = pq.read_table(path, schema=TRAININGS, page_checksum_verification=True).to_pylist()
+        with open_regular(path, MOST_BYTES) as file:
+            # In this thread alone, see `parts`.
+            alone = {"use_threads": False, "pre_buffer": False}
+            table = pq.read_table(file, schema=TRAININGS, page_checksum_verification=True, **alone)
+            rows = table.to_pylist()
         return [
             TrainingRow(**{**row, "values": tuple(row["values"]), "curve": tuple(row["curve"])})
             for row in rows

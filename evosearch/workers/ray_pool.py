@@ -424,10 +424,10 @@ def _compiles(job: Job) -> object:
 
 
 def _cause(error: Exception | None) -> str:
-    """What Ray says of an actor's death: the first line has no more than that it died."""
+    """What Ray says of an actor's death: the first line has no more than that it died. Not its guesses."""
     lines = [line.strip() for line in str(error).strip().split("\n")]
-    causes = [line for line in lines if line.startswith("The actor died because")]
-    return " ".join([lines[0], *causes[:1]])
+    causes = [line for line in lines if " because " in line]
+    return (causes or lines)[0].partition(" Some common causes")[0].rstrip(".")
 
 
 # ---------------------------------------------------------------- Ray itself

@@ -11,6 +11,7 @@ from rich.console import Console
 from evosearch.cli.console import duration, number, percent, printable
 from evosearch.cli.live import LineView, LiveView, progress_line, search_panel, sparkline, time_left
 from evosearch.search.progress import Progress
+from evosearch.workers import Staff
 
 PROGRESS = Progress(
     name="mine",
@@ -110,3 +111,14 @@ def test_the_live_view_draws_stages_and_progress() -> None:
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "tuning lion" in text
     assert "12,345" in text
+
+
+def test_missing_workers_are_told() -> None:
+    def shown(ready: int) -> tuple[str, str]:
+        progress = replace(PROGRESS, workers=Staff(ready, 8))
+        console = Console(file=io.StringIO(), width=100, force_terminal=False)
+        console.print(search_panel(progress, []))
+        return progress_line(progress), console.file.getvalue()  # type: ignore[attr-defined]
+
+    assert all("workers: 0 of 8 ready" in text for text in shown(0))
+    assert not any("workers" in text for text in shown(8))

@@ -1,5 +1,6 @@
 """A stage's trainings as a file: what goes in comes out, equal trainings make an equal file."""
 
+import os
 import random
 from math import inf
 from pathlib import Path
@@ -49,13 +50,16 @@ def test_a_stage_that_was_stopped_before_its_first_training(tmp_path: Path) -> N
     assert read_trainings(tmp_path / "x10.parquet") == []
 
 
-@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "flipped", "columns", "list"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "flipped", "columns", "list", "fifo"])
 def test_damage_is_told_in_one_line(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "x10.parquet"
     write_trainings(path, ROWS)
     content = bytearray(path.read_bytes())
     if damage == "missing":
         path.unlink()
+    elif damage == "fifo":
+        path.unlink()
+        os.mkfifo(path)
     elif damage == "columns":
         pq.write_table(pa.table({"stage": ["x10"]}), path)
     elif damage == "list":

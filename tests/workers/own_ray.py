@@ -14,7 +14,6 @@ import jax
 import psutil
 from worker_fakes import Fake, fake_plan, job
 
-from evosearch.workers import ray_pool
 from evosearch.workers.ray_pool import RayPool
 
 # Whoever was started in the background of a shell has been told to ignore it.
@@ -42,10 +41,11 @@ def described() -> tuple[dict[int, str], list[str]]:
     return programs, addresses
 
 
-ray_pool.COMPILE_SECONDS = 0.0
 folder, end = Path(sys.argv[1]), sys.argv[2]
 jax.numpy.zeros(3).block_until_ready()  # from now on JAX has threads, and warns of forks
-pool = RayPool(fake_plan(folder), "auto" if end == "close" else 1, retries=0, evaluator=Fake)
+pool = RayPool(
+    fake_plan(folder), "auto" if end == "close" else 1, retries=0, evaluator=Fake, compile_seconds=0.0
+)
 outcomes: dict[str, bool] = {}
 for what in ["crash", "one_thread"] if end == "close" else ["one_thread"]:
     pool.submit([job(len(outcomes), what)])

@@ -18,7 +18,7 @@ from evosearch.search.run import run_search
 from evosearch.workers import InProcessPool, Pool
 from evosearch.workers.ray_pool import OBJECT_STORE_BYTES, RayPool, local_only
 
-NODES = 3
+NODES = 2
 
 SEARCH = """\
 name: tiny

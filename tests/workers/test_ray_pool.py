@@ -18,7 +18,7 @@ from worker_fakes import Fake, fake_plan, job, processes, runs
 from evosearch.errors import ConfigError, SearchError
 from evosearch.evaluation import Job, Outcome, Plan, Status, TaskPlan, Tuned
 from evosearch.language import builtin, builtin_names
-from evosearch.workers import InProcessPool, Pool, ray_pool
+from evosearch.workers import InProcessPool, Pool, Staff, ray_pool
 from evosearch.workers.ray_pool import RayPool
 from proxy_tasks import TaskError
 
@@ -40,18 +40,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def pool(folder: Path) -> Iterator[RayPool]:
     """A pool that tests share, so its workers have been through a lot."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ray_pool, "COMPILE_SECONDS", 0.0)
-        with RayPool(fake_plan(folder), 2, timeout=2.0, evaluator=Fake) as pool:
-            yield pool
+    with RayPool(fake_plan(folder), 2, timeout=2.0, evaluator=Fake, compile_seconds=0.0) as pool:
+        yield pool
 
 
-def all_of(pool: Pool, jobs: list[Job]) -> dict[int, Outcome]:
+def all_of(pool: Pool, jobs: list[Job], more: tuple[int, ...] = ()) -> dict[int, Outcome]:
+    """The outcomes of these jobs, and of those that were submitted before."""
     pool.submit(jobs)
     found: list[tuple[int, Outcome]] = []
     while some := pool.collect(300):
         found += some
-    assert sorted(id_ for id_, _ in found) == sorted(j.id for j in jobs)
+    assert sorted(id_ for id_, _ in found) == sorted([*more, *(j.id for j in jobs)])
     return dict(found)
 
 
@@ -167,15 +166,46 @@ def test_a_bug_is_told_with_the_workers_traceback(folder: Path) -> None:
         ("no_data", TaskError, "^task 'fake': expected a text file, found none at 'nowhere'$"),
         ("no_compiler", TaskError, "^the native interpreter needs a C compiler, found none$"),
         ("fail", SearchError, "building the evaluator of a worker raised ZeroDivisionError: oh dear"),
-        ("exit", SearchError, "workers die while they start"),
+        ("exit", SearchError, "workers die while they start, 2 in a row: .* because its worker"),
     ],
 )
 def test_workers_that_do_not_start_are_told(
     folder: Path, start: str, error: type[Exception], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ray_pool, "START_ATTEMPTS", 2)
+    monkeypatch.setattr(ray_pool, "FIRST_STARTS", 2)
     with pytest.raises(error, match=message):
         RayPool(fake_plan(folder, start), 1, evaluator=Fake)
+
+
+def test_workers_that_are_killed_while_they_start_end_no_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storm = tmp_path / "storm"
+    with RayPool(fake_plan(tmp_path, "exit_in_storm"), 2, evaluator=Fake) as pool:
+        assert all_of(pool, [job(1)])[1].ok
+        monkeypatch.setattr(ray_pool, "FIRST_STARTS", 1)  # no worker may fail before the first is ready
+        storm.touch()
+        pool.submit([job(2, "exit_in_storm"), job(3, "exit_in_storm")])
+
+        def died() -> list[int]:
+            pool.collect(0.05)
+            return [member.failed for member in pool._members]
+
+        assert wait_until(lambda: sum(died()) > 1)
+        assert pool.workers == Staff(ready=0, asked=2)
+        storm.unlink()
+        assert {id_: o.ok for id_, o in all_of(pool, [job(4)], more=(2, 3)).items()} == {
+            2: True,
+            3: True,
+            4: True,
+        }
+
+        assert wait_until(lambda: died() and pool.workers.ready == 2)
+        monkeypatch.setattr(ray_pool, "LATER_STARTS", 1)
+        storm.touch()
+        pool.submit([job(5, "exit_in_storm")])
+        with pytest.raises(SearchError, match="workers die while they start, 1 in a row"):
+            all_of(pool, [])
 
 
 def test_a_count_below_one_is_refused(folder: Path) -> None:

@@ -12,7 +12,6 @@ from worker_fakes import fake_plan, job, runs
 
 from evosearch.errors import ConfigError, SearchError
 from evosearch.evaluation import Status
-from evosearch.workers import ray_pool
 from evosearch.workers.ray_pool import RayPool
 
 
@@ -33,10 +32,9 @@ def ray_with_gpus() -> Iterator[None]:
 
 
 @pytest.fixture
-def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RayPool]:
-    monkeypatch.setattr(ray_pool, "COMPILE_SECONDS", 0.0)
+def pool(tmp_path: Path) -> Iterator[RayPool]:
     plan = replace(fake_plan(tmp_path), interpreter="batched", batch=4)
-    with RayPool(plan, timeout=2.0, retries=0, evaluator=Together) as pool:
+    with RayPool(plan, timeout=2.0, retries=0, evaluator=Together, compile_seconds=0.0) as pool:
         yield pool
 
 

@@ -60,6 +60,10 @@ class Fake:
     def exit(self) -> None:
         os._exit(1)
 
+    def exit_in_storm(self) -> None:
+        if (self.folder / "storm").exists():
+            self.exit()
+
     def crash(self) -> None:
         os.kill(os.getpid(), signal.SIGSEGV)
 
