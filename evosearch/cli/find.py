@@ -8,9 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from evosearch.errors import ProgramError, RunError, nearest
+from evosearch import __version__
+from evosearch.config.yaml_file import parse_yaml
+from evosearch.errors import ConfigError, ProgramError, RunError, nearest
 from evosearch.language import Program, builtin, builtin_names, parse, read_program
+from evosearch.language.vocabulary import vocabulary_fingerprint
 from evosearch.records import RunReader
+from evosearch.search.run import run_config
 
 
 class Found(NamedTuple):
@@ -67,4 +71,35 @@ def _from_run(folder: str, number: str) -> Program:
     reader = RunReader(folder)
     if not number.isdigit():
         raise RunError(f"{folder}:{number}: expected RUN:ID with a number as ID, found {number!r}")
-    return parse(reader.row(int(number)).text, f"{folder}:{number}")
+    return program_in(reader, int(number))
+
+
+def program_in(run: RunReader, id: int) -> Program:
+    """A program of a run.
+
+    Raises:
+        RunError: there is none, or the run was made with another vocabulary.
+    """
+    try:
+        return parse(run.row(id).text, f"{run.path}:{id}")
+    except ProgramError as error:
+        if why := foreign(run):
+            raise RunError(f"{run.path} is {why} ({error})") from error
+        raise
+
+
+def foreign(run: RunReader) -> str:
+    """A sentence if a run's programs have another meaning here, or a configuration unknown here; else ""."""
+    source = f"{run.path}/config.yaml"
+    made = (parse_yaml(run.config_text, source).data or {}).get("made_with") or {}
+    try:
+        here = vocabulary_fingerprint(run_config(run).primitives()) if "vocabulary" in made else None
+    except ConfigError as error:
+        return f"opened read-only, its configuration is of another version: {error}"
+    if here is None or here == made["vocabulary"]:
+        return ""
+    return (
+        f"opened read-only, it was made with another vocabulary ({made['vocabulary']}, here it is {here}; "
+        f"evosearch {made.get('evosearch', 'unknown')}, here {__version__}): programs with primitives that "
+        "are not known here are shown as they were recorded, and can't be followed, exported or trained"
+    )

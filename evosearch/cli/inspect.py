@@ -19,6 +19,7 @@ from evosearch.cli.console import (
     number,
     print_json,
     printable,
+    program_syntax,
     recognition_line,
 )
 from evosearch.cli.find import Found, find
@@ -26,10 +27,10 @@ from evosearch.cli.inspect_facts import Inspected
 from evosearch.cli.inspect_parts import PARTS
 from evosearch.cli.inspect_run import draw_runs, run_facts, show_overview, show_parts
 from evosearch.cli.inspect_tables import change_text
-from evosearch.errors import EvosearchError
+from evosearch.errors import EvosearchError, ProgramError
 from evosearch.evaluation import Status
 from evosearch.evolution.engine import WARM_START
-from evosearch.language import Analysis, Program, analyze, program_text
+from evosearch.language import Analysis, Program, analyze, parse, program_text
 from evosearch.language.abstract import live_statements
 from evosearch.language.fingerprint import fingerprint
 from evosearch.language.library import builtin_names, builtin_summary
@@ -52,6 +53,8 @@ def inspect_command(
     """
     if len(what) > 2:
         raise EvosearchError(f"expected one or two runs or programs, found {len(what)}")
+    if len(what) == 1 and not parts and (unreadable := _unreadable(what[0])) is not None:
+        return _inspect_unreadable(*unreadable, as_json)
     found = [find(text) for text in what]
     runs = [f for f in found if isinstance(f, RunReader)]
     programs = [f for f in found if isinstance(f, Found)]
@@ -125,6 +128,37 @@ def _place(text: str) -> tuple[RunReader, int] | None:
     return RunReader(folder), int(number)
 
 
+def _unreadable(text: str) -> tuple[Inspected, Row] | None:
+    """A program of a run whose vocabulary is another one, so that it can't be read; None for any other."""
+    place = _place(text)
+    if place is None:
+        return None
+    it, row = Inspected(*place), place[0].row(place[1])
+    try:
+        parse(row.text, text)
+    except ProgramError:
+        return (it, row) if it.foreign else None
+    return None
+
+
+def _inspect_unreadable(it: Inspected, row: Row, as_json: bool) -> int:
+    """What the record says of a program that can't be read."""
+    if as_json:
+        facts = {"program": it.name, "text": row.text, "hash": row.hash.hex(), "read_only": it.foreign}
+        print_json({**facts, "row": row_facts(row)})
+        return 0
+    console = make_console()
+    console.print(program_syntax(row.text))
+    console.print(row_line(row), Text(f"{it.run.path} is {it.foreign}", "yellow"), sep="\n")
+    return 0
+
+
+def row_facts(row: Row) -> dict[str, Any]:
+    """Where a program of a run comes from, and its score, as plain data."""
+    past = ("id", "parent", "mutation", "before", "after", "outcome", "score", "seeds")
+    return {name: getattr(row, name) for name in past}
+
+
 # ---------------------------------------------------------------------------------------- programs
 
 
@@ -156,8 +190,7 @@ def _inspect_program(
     facts = program_facts(found, known)
     row = place[0].row(place[1]) if place else None
     if row is not None:
-        past = ("id", "parent", "mutation", "before", "after", "outcome", "score", "seeds")
-        facts["row"] = {name: getattr(row, name) for name in past}
+        facts["row"] = row_facts(row)
     if as_json:
         print_json(facts)
         return 0

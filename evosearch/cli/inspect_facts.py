@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from evosearch.cli.console import printable
+from evosearch.cli.find import foreign
 from evosearch.inspection import (
     Best,
     Curves,
@@ -58,6 +59,11 @@ class Inspected:
     def best(self) -> list[Best]:
         """The best programs."""
         return best(self.run, self.history, self.top)
+
+    @cached_property
+    def foreign(self) -> str:
+        """A sentence if the run was made with another vocabulary, so that not all of it can be read here."""
+        return foreign(self.run)
 
     @property
     def trained(self) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +18,7 @@ from evosearch.cli.console import percent, printable
 from evosearch.cli.curves import Page, draw_curves
 from evosearch.cli.inspect_facts import Inspected
 from evosearch.cli.inspect_parts import OVERVIEW
+from evosearch.errors import ProgramError, RunError
 from evosearch.inspection.mutations import Effect, KindStatistics
 
 View = tuple[Callable[[Inspected], Any], Callable[[Inspected], RenderableType]]
@@ -45,14 +47,16 @@ def run_facts(it: Inspected, parts: Sequence[str]) -> dict[str, Any]:
         "different": history.different,
         "warm_start_score": history.warm_score,
         "summary": it.run.summary,
+        "read_only": it.foreign or None,
     }
-    return {**facts, **{part: VIEWS[part][0](it) for part in parts or _answerable(it)}}
+    with _explained(it):
+        return {**facts, **{part: VIEWS[part][0](it) for part in parts or _answerable(it)}}
 
 
 def _answerable(it: Inspected) -> list[str]:
     """What the overview can tell of this run; asked for by name, the rest is an error that says why."""
     missing = set[str]()
-    if not it.trained:
+    if not it.trained or it.foreign:
         missing |= {"lineage", "primitives"}
     if it.history.warm_start is None:
         missing |= {"mutations"}
@@ -64,7 +68,19 @@ def show_parts(console: Console, it: Inspected, parts: Sequence[str]) -> None:
     for place, part in enumerate(parts):
         if place:
             console.print()
-        console.print(VIEWS[part][1](it))
+        with _explained(it):
+            console.print(VIEWS[part][1](it))
+
+
+@contextmanager
+def _explained(it: Inspected) -> Iterator[None]:
+    """Say of what can't be told of a run of another vocabulary that this is why."""
+    try:
+        yield
+    except (ProgramError, RunError) as error:
+        if not it.foreign:
+            raise
+        raise RunError(f"{it.run.path} is {it.foreign} ({error})") from error
 
 
 def show_overview(console: Console, runs: Sequence[Inspected]) -> None:
@@ -83,7 +99,9 @@ def draw_runs(path: str, runs: Sequence[Inspected]) -> None:
         str(it.run.path): Page(
             curves=it.curves,
             mutations=None if it.history.warm_start is None else it.mutations,
-            lineage=it.lineage if it.trained and it.history.warm_start is not None else None,
+            lineage=it.lineage
+            if it.trained and it.history.warm_start is not None and not it.foreign
+            else None,
             warm_score=it.history.warm_score,
         )
         for it in runs
@@ -99,7 +117,9 @@ def in_short(it: Inspected) -> RenderableType:
     lines = [_outcomes_line(it)]
     if it.history.warm_start is not None:
         lines.append(_mutations_line(it.mutations.total))
-    if it.trained:
+    if it.foreign:
+        lines.append(("read-only", it.foreign))
+    elif it.trained:
         lines += [_lineage_line(it), _primitives_line(it)]
     grid = Table.grid(padding=(0, 2))
     for option, said in lines:

@@ -141,15 +141,16 @@ def show_best(it: Inspected) -> RenderableType:
     if not rows:
         return Group(Text(title, "bold"), Text("No program of this run has trained to the end yet."))
     columns = ["", "id", "latest mutation", "score", "seeds", "live", "alike"]
+    first = it.best[0]
     panel = Panel(
-        program_syntax(str(it.best[0].live)),
-        title=f"live statements of program {it.best[0].row.id}",
+        program_syntax(first.row.text if first.live is None else str(first.live)),
+        title=f"{'all' if first.live is None else 'live'} statements of program {first.row.id}",
         title_align="left",
         border_style="green",
     )
     note = "alike: programs of another hash, no better, that the behavioural fingerprint takes for the same."
     notes = [Text(note, "dim")] if any(one.alike for one in it.best) else []
-    known = known_as(it.best[0].live.statements)
+    known = None if first.live is None else known_as(first.live.statements)
     names = [recognition_line(known)] if known is not None else []
     return Group(make_table(title, columns, rows, left=3), *notes, panel, *names)
 

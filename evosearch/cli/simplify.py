@@ -21,11 +21,11 @@ from evosearch.cli.console import (
     program_syntax,
     recognition_line,
 )
-from evosearch.cli.find import find
+from evosearch.cli.find import find, program_in
 from evosearch.cli.study_view import checked_plan, make_study_view, parse_knobs, study_pool, task_errors
 from evosearch.errors import ConfigError, ProgramError, RunError, nearest
 from evosearch.evaluation import TaskPlan
-from evosearch.language import Program, analyze, parse, program_text
+from evosearch.language import Program, analyze, program_text
 from evosearch.records import RunReader
 from evosearch.records.files import write_atomically
 from evosearch.search.run import run_config
@@ -165,7 +165,7 @@ def find_subject(text: str) -> Subject:
         best = found.best(1)
         if not best:
             raise RunError(f"no program of {found.path} has trained to the end, so there is none to simplify")
-        return Subject(f"{found.path}:{best[0].id}", parse(best[0].text), found)
+        return Subject(f"{found.path}:{best[0].id}", program_in(found, best[0].id), found)
     refusal = analyze(found.program.statements).refusal
     if refusal is not None:
         raise ProgramError(f"{found.name} is no valid program: {refusal.reason}")

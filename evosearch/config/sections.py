@@ -81,7 +81,9 @@ class WorkersConfig(Section):
     """Who computes."""
 
     backend: Literal["ray", "in_process"] = Field("ray", description="`in_process` is for debugging.")
-    count: Many | Literal["auto"] = Field("auto", description="Workers; auto is one for each core, and more when nodes join the cluster.")
+    count: Many | Literal["auto"] = Field(
+        "auto", description="Workers; auto is one for each core, and more when nodes join the cluster."
+    )
     address: str | None = Field(None, description="A Ray cluster to join; by default a local one.")
 
 

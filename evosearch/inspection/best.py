@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from evosearch.errors import ProgramError
 from evosearch.inspection.history import History
 from evosearch.language import Program, parse
 from evosearch.language.abstract import live_statements
@@ -24,14 +25,14 @@ class Best:
         row: the first program of its hash, as it was recorded.
         score: what is known of its score by now.
         seeds: how many seeds that rests on.
-        live: the program without dead code.
+        live: the program without dead code; None if it has primitives that are not known here.
         alike: how many of the programs looked at have another hash and the same fingerprint, none better.
     """
 
     row: Row
     score: float
     seeds: int
-    live: Program
+    live: Program | None
     alike: int
 
     def to_json(self) -> dict[str, Any]:
@@ -51,7 +52,7 @@ class Best:
             "before": row.before,
             "after": row.after,
             "text": row.text,
-            "live_text": str(self.live),
+            "live_text": None if self.live is None else str(self.live),
         }
 
 
@@ -65,7 +66,7 @@ def best(run: RunReader, history: History, n: int) -> list[Best]:
 
     Returns:
         Programs that trained to the end; empty if none did. Those whose hashes differ and whose fingerprints
-        agree count as one, the best of them.
+        agree count as one, the best of them; programs that can't be read here are told apart by hash alone.
 
     Raises:
         RunError: a part is damaged.
@@ -75,13 +76,20 @@ def best(run: RunReader, history: History, n: int) -> list[Best]:
     for begin in range(0, len(latest), AT_ONCE):
         ids = latest[begin : begin + AT_ONCE].tolist()
         for id_, row in zip(ids, run.take([history.first_id(i) for i in ids]), strict=True):
-            live = live_statements(parse(row.text, f"{run.path}:{row.id}").statements)
-            behaviour = fingerprint(live)
+            live = _live(row, f"{run.path}:{row.id}")
+            behaviour = row.hash if live is None else fingerprint(live.statements)
             if behaviour in found:
                 found[behaviour] = replace(found[behaviour], alike=found[behaviour].alike + 1)
             elif len(found) < n:
                 score, seeds = float(history.score[id_]), int(history.seeds[id_])
-                found[behaviour] = Best(row, score, seeds, Program(live), 0)
+                found[behaviour] = Best(row, score, seeds, live, 0)
         if len(found) >= n:
             break
     return list(found.values())
+
+
+def _live(row: Row, source: str) -> Program | None:
+    try:
+        return Program(live_statements(parse(row.text, source).statements))
+    except ProgramError:  # made with another vocabulary
+        return None

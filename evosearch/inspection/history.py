@@ -58,7 +58,8 @@ class History:
         invalid: (programs,) children thrown away before this one.
         seeds: (programs,) behind the score.
         steps: (programs,) trained for this row.
-        warm_start: the program that all descend from; None if they were drawn at random.
+        warm_start: the program that all descend from; None if they were drawn at random, or if it has
+            primitives that are not known here.
         warm_program: its number in `program`; -1 if no row has its hash.
         warm_score: its score; NaN if neither a row nor `summary.json` tells it.
     """
@@ -176,7 +177,10 @@ def _warm_start(run: RunReader, parent: Ints, mutation: Category) -> Program | N
         return None
     row = run.row(int(children[0]))
     source = f"{run.path}:{row.id}"
-    child = parse(row.text, source).statements
+    try:
+        child = parse(row.text, source).statements
+    except ProgramError:  # made with another vocabulary; whoever asks for the program itself is told
+        return None
     return Program(exchanged(child, row.statement, row.after, row.before, source))
 
 
