@@ -617,14 +617,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "jaxlib" not in sys.modules:
         one_thread_each()
     from evosearch.cli.console import print_error
+    from evosearch.cli.interrupted import never_lost, no_more
     from evosearch.errors import EvosearchError
 
     try:
-        return command(args)
+        with never_lost():
+            return command(args)
     except EvosearchError as error:
         print_error(str(error))
         return BAD_INPUT
     except KeyboardInterrupt:
+        no_more()
         print_error("stopped at once; a run can be resumed with --resume")
         return FAILED
     except BrokenPipeError:
