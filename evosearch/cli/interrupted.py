@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-
 LATER = 0.02
 """Seconds after which a swallowed Ctrl-C is delivered again; if it is swallowed once more, so it goes on."""
 
