@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from evosearch import __version__
 from evosearch.cli.inspect_parts import PARTS
+from evosearch.cli.interrupted import LINE, interruptible, no_more
 from evosearch.runtime import one_thread_each
 
 SUCCESS, FAILED, BAD_INPUT = 0, 1, 2
@@ -617,18 +618,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "jaxlib" not in sys.modules:
         one_thread_each()
     from evosearch.cli.console import print_error
-    from evosearch.cli.interrupted import never_lost, no_more
     from evosearch.errors import EvosearchError
 
     try:
-        with never_lost():
+        with interruptible():
             return command(args)
     except EvosearchError as error:
         print_error(str(error))
         return BAD_INPUT
     except KeyboardInterrupt:
         no_more()
-        print_error("stopped at once; a run can be resumed with --resume")
+        print_error(LINE)
         return FAILED
     except BrokenPipeError:
         # Whoever read our output has gone, as in `evosearch primitives | head`.

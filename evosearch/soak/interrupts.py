@@ -31,10 +31,11 @@ class Stopped:
         """In a word; "" if it is none of the ways in which it may end."""
         if self.code == 0 and not self.errors:
             return "stopped cleanly" if ONCE in self.out else "finished before"
-        if self.code == 1 and self.errors.count("\n") == 1 and TWICE in self.errors:
+        # Python itself may end by the signal though the exception was caught, if a module in C saw it.
+        if self.code in (1, -signal.SIGINT) and self.errors.count("\n") == 1 and TWICE in self.errors:
             return "stopped at once"
         if self.code == -signal.SIGINT and not self.errors:
-            return "stopped before Python itself had started"
+            return "stopped before it had started"
         return ""
 
 

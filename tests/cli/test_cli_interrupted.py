@@ -7,11 +7,11 @@ import sys
 import threading
 
 from evosearch.cli import main as cli
-from evosearch.cli.interrupted import never_lost
+from evosearch.cli.interrupted import interruptible
 
 IN_A_CALLBACK = """
 import gc, os, signal, time
-from evosearch.cli.interrupted import never_lost
+from evosearch.cli.interrupted import interruptible
 
 def strike(phase, info):
     gc.callbacks.remove(strike)
@@ -20,7 +20,7 @@ def strike(phase, info):
         pass
 
 try:
-    with never_lost():
+    with interruptible():
         gc.callbacks.append(strike)
         gc.collect()
         time.sleep(30)
@@ -43,7 +43,7 @@ def test_other_exceptions_there_are_still_told(capsys) -> None:
     seen = []
     before, sys.unraisablehook = sys.unraisablehook, seen.append
     try:
-        with never_lost():
+        with interruptible():
             gc.callbacks.append(fail)
             gc.collect()
         assert sys.unraisablehook == seen.append
@@ -74,3 +74,40 @@ def test_in_another_thread_signals_are_left_alone() -> None:
     thread.start()
     thread.join()
     assert signal.getsignal(signal.SIGINT) is before
+
+
+IN_AN_IMPORT = """
+import sys
+from evosearch.cli.interrupted import interruptible
+
+sys.path.insert(0, {folder!r})
+try:
+    with interruptible():
+        import interrupted_module
+finally:
+    print("an interrupted import was gone on with")
+"""
+
+
+def test_in_the_midst_of_an_import_the_process_ends(tmp_path) -> None:
+    (tmp_path / "interrupted_module.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(30)\n"
+    )
+    script = IN_AN_IMPORT.format(folder=str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    line = "error: stopped at once; a run can be resumed with --resume\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", line)
+
+
+def test_the_handler_is_there_for_the_command_alone(monkeypatch, capsys) -> None:
+    seen = []
+
+    def command(args) -> int:
+        seen.append(signal.getsignal(signal.SIGINT))
+        return 0
+
+    monkeypatch.setattr(cli, "_run_primitives", command)
+    before = signal.getsignal(signal.SIGINT)
+    assert cli.main(["primitives"]) == 0
+    assert signal.getsignal(signal.SIGINT) is before
+    assert seen[0] not in (before, signal.SIG_DFL)
