@@ -14,6 +14,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 from evosearch.config.yaml_file import dump_yaml
 from evosearch.records import RunReader
@@ -28,8 +29,9 @@ WARM_UP = 0.25
 MEGABYTES, SHARE = 25.0, 0.05
 """What memory may grow by after that: the larger of this and that share of it."""
 
-SLOWER = 0.2
-"""By what share the last quarter's rate may be below that of the quarter after the warm-up."""
+DEARER = 0.3
+"""By what share a program or an evaluation may cost more processor time in the last third than in the first
+one after the warm-up; programs grow, and other work on the machine takes its toll of caches."""
 
 
 WHEN = "after the warm-up and at the end"
@@ -42,6 +44,8 @@ class Sample:
     Attributes:
         seconds: since its start.
         programs: in its record.
+        driver_time: seconds of processor time of the driver.
+        worker_time: of all workers, together.
         driver: memory of the driver alone, in MB.
         workers: of the workers, in MB, all together; pages that they share count in part.
         files: open in the driver.
@@ -52,6 +56,8 @@ class Sample:
 
     seconds: float
     programs: int
+    driver_time: float
+    worker_time: float
     driver: float
     workers: float
     files: int
@@ -94,7 +100,8 @@ def check_hours(
         every: seconds between looks.
 
     Returns:
-        Broken is what grows after the warm-up, and a rate that falls.
+        Broken is what grows after the warm-up: memory, files, threads, and processor time of a program or an
+        evaluation (seconds depend on what else the machine does).
     """
     config, run = folder / "long.yaml", folder / "run"
     config.write_text(dump_yaml(search_of(minutes, seed, backend)), encoding="utf-8")
@@ -114,9 +121,13 @@ def check_hours(
         said = errors.read()
     if process.returncode != 0:
         return Report("hours", (), (f"the search ended with {process.returncode}: {said[-500:]}",))
+    if any(sample.workers for sample in samples):
+        samples = [sample for sample in samples if sample.workers]  # not while they start or end
     plot(samples, folder / "curves.png")
     syncs, seconds = json.loads(spent.read_text(encoding="utf-8")).values()
-    return judge(samples, syncs, seconds)
+    hits = RunReader(run).candidates(["cache_hit"])["cache_hit"].to_numpy()
+    evaluations = np.concatenate([[0], np.cumsum(~hits)])
+    return judge(samples, evaluations, syncs, seconds)
 
 
 def watch(pid: int, run: Path, every: float) -> Iterator[Sample]:
@@ -139,6 +150,8 @@ def look(driver: psutil.Process, run: Path, seconds: float) -> Sample:
     return Sample(
         round(seconds, 1),
         programs,
+        _processor_time(driver),
+        sum(map(_processor_time, workers)),
         _megabytes(driver),
         sum(map(_megabytes, workers)),
         driver.num_fds(),
@@ -148,15 +161,21 @@ def look(driver: psutil.Process, run: Path, seconds: float) -> Sample:
     )
 
 
+def _processor_time(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(round(times.user + times.system, 2))
+
+
 def _megabytes(process: psutil.Process) -> float:
     return float(round(process.memory_full_info().pss / 2**20, 1))
 
 
-def judge(samples: list[Sample], syncs: int, sync_seconds: float) -> Report:
+def judge(samples: list[Sample], evaluations: NDArray[np.int64], syncs: int, sync_seconds: float) -> Report:
     """What the samples say; see `check_hours`.
 
     Args:
         samples: in the order of time.
+        evaluations: (programs + 1,) how many there were among the first so many programs.
         syncs: calls of fsync.
         sync_seconds: spent in them.
     """
@@ -181,12 +200,18 @@ def judge(samples: list[Sample], syncs: int, sync_seconds: float) -> Report:
         figures.append((f"{name.replace('_', ' ')}, {WHEN}", f"{before}, {after}"))
         if after > before + 2:
             broken.append(f"{name.replace('_', ' ')} grow: {before} after the warm-up, {after} at the end")
-    rates = [_rate(late[: len(late) // 3 + 1]), _rate(late[-(len(late) // 3) - 1 :])]
-    figures.append((f"programs a second, {WHEN}", f"{rates[0]:.0f}, {rates[1]:.0f}"))
-    if rates[1] < (1 - SLOWER) * rates[0]:
-        broken.append(
-            f"the rate falls: {rates[0]:.0f} programs/s after the warm-up, {rates[1]:.0f} at the end"
-        )
+    thirds = (late[: len(late) // 3 + 1], late[-(len(late) // 3) - 1 :])
+    rates = [_spent(third, "seconds", "programs", evaluations) for third in thirds]
+    figures.append((f"programs a second, {WHEN}", f"{1 / rates[0]:.0f}, {1 / rates[1]:.0f}"))
+    costs = {
+        "driver's processor time a program, us": ("driver_time", "programs", 1e6),
+        "workers' processor time an evaluation, ms": ("worker_time", "evaluations", 1e3),
+    }
+    for name, (spent, on, unit) in costs.items():
+        before, after = (unit * _spent(third, spent, on, evaluations) for third in thirds)
+        figures.append((f"{name}, {WHEN}", f"{before:.3g}, {after:.3g}"))
+        if after > (1 + DEARER) * before:
+            broken.append(f"{name} grows: {before:.3g} after the warm-up, {after:.3g} at the end")
     figures += [
         ("calls of fsync", syncs),
         ("time in fsync, % of the search", round(100 * sync_seconds / end, 2)),
@@ -196,9 +221,13 @@ def judge(samples: list[Sample], syncs: int, sync_seconds: float) -> Report:
     return Report("hours", tuple(figures), tuple(broken))
 
 
-def _rate(samples: list[Sample]) -> float:
-    seconds = samples[-1].seconds - samples[0].seconds
-    return (samples[-1].programs - samples[0].programs) / seconds if seconds else 0.0
+def _spent(samples: list[Sample], what: str, on: str, evaluations: NDArray[np.int64]) -> float:
+    """How much of something was spent on each program or evaluation between the first and the last sample."""
+    first, last = samples[0], samples[-1]
+    done = last.programs - first.programs
+    if on == "evaluations":
+        done = int(evaluations[last.programs] - evaluations[first.programs])
+    return float(getattr(last, what) - getattr(first, what)) / max(1, done)
 
 
 def plot(samples: list[Sample], path: Path) -> None:

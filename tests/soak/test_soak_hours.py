@@ -4,9 +4,12 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from evosearch.soak.hours import Sample, check_hours, judge
 
-FLAT = [Sample(60.0 * i, 1000 * i, 500.0, 900.0, 40, 80, 30, 60) for i in range(41)]
+FLAT = [Sample(60.0 * i, 1000 * i, 10.0 * i, 50.0 * i, 500.0, 900.0, 40, 80, 30, 60) for i in range(41)]
+EVERY_TENTH = np.arange(40_001) // 10
 
 
 def test_a_search_of_seconds_is_watched(tmp_path: Path) -> None:
@@ -20,22 +23,23 @@ def test_a_search_of_seconds_is_watched(tmp_path: Path) -> None:
 
 
 def test_what_is_flat_is_not_blamed() -> None:
-    assert judge(FLAT, 100, 1.0).broken == ()
+    assert judge(FLAT, EVERY_TENTH, 100, 1.0).broken == ()
 
 
 def test_what_grows_or_slows_down_is() -> None:
     def broken(**changes) -> str:
         samples = [replace(s, **{k: f(i) for k, f in changes.items()}) for i, s in enumerate(FLAT)]
-        (sentence,) = judge(samples, 100, 1.0).broken
+        (sentence,) = judge(samples, EVERY_TENTH, 100, 1.0).broken
         return sentence
 
     assert "memory of driver grows" in broken(driver=lambda i: 500.0 + 2 * i)
     assert "memory of workers grows" in broken(workers=lambda i: 900.0 + 5 * i)
     assert "worker files grow" in broken(worker_files=lambda i: 80 + i)
     assert "threads grow" in broken(threads=lambda i: 30 + i)
-    assert "the rate falls" in broken(programs=lambda i: int(10_000 * i**0.5))
+    assert "driver's processor time a program, us grows" in broken(driver_time=lambda i: 0.3 * i**2)
+    assert "workers' processor time an evaluation, ms grows" in broken(worker_time=lambda i: 2.0 * i**2)
 
 
 def test_fsync_has_its_limit() -> None:
-    (sentence,) = judge(FLAT, 100, 60.0).broken
+    (sentence,) = judge(FLAT, EVERY_TENTH, 100, 60.0).broken
     assert sentence == "fsync takes 2.5% of the search, expected under 2 %"
