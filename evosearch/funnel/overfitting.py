@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from evosearch.errors import RunError, StudyError
+from evosearch.errors import ProgramError, RunError, StudyError
 from evosearch.evaluation import Plan, TaskPlan
 from evosearch.evaluation.flow import Capacity
 from evosearch.evaluation.settings import EXTRA_STATEMENTS
@@ -29,6 +29,7 @@ from evosearch.funnel.contest import REPORT, TUNING, stage_seed
 from evosearch.funnel.differences import differences
 from evosearch.funnel.entrants import Entrant, course_ids, of_program, of_row, own_vocabulary
 from evosearch.inspection import read_history
+from evosearch.language import parse
 from evosearch.language.fingerprint import fingerprint
 from evosearch.records import RunReader
 from evosearch.study.statistics import Interval, Paired, mean_of, paired
@@ -112,6 +113,9 @@ def course_of(run: RunReader, count: int) -> Course:
     with own_vocabulary(run, "can't be followed", "study it"):
         history = read_history(run)
         history.best_id()  # says what is wrong with a run in which nothing trained
+        if history.warm_start is None and not history.drawn:
+            parse(run.row(0).text, f"{run.path}:0")  # says which primitive is not known
+            raise ProgramError("its warm start has primitives that are not known here")
         if history.warm_start is None:
             raise RunError(
                 f"{run.path} can't be followed: its programs were drawn at random, so there is no warm start "

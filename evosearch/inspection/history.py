@@ -85,6 +85,11 @@ class History:
         return len(self.parent)
 
     @property
+    def drawn(self) -> bool:
+        """Whether every program was drawn at random, so that there was no warm start."""
+        return bool(self.mutation.is_(RANDOM).all())
+
+    @property
     def parent_score(self) -> Floats:
         """(programs,) the score of each row's parent, as the parent's row tells it."""
         return np.where(self.parent < 0, self.warm_score, self.score[self.parent])

@@ -81,8 +81,11 @@ def effects(history: History) -> NDArray[np.int64]:
     parent may have had another score when it was chosen.
 
     Raises:
-        RunError: the programs were drawn at random; there are no mutations.
+        RunError: the programs were drawn at random, there are no mutations; or the warm start has primitives
+            that are not known here.
     """
+    if history.warm_start is None and not history.drawn:
+        raise RunError(f"the warm start of {history.run} has primitives that are not known here")
     if history.warm_start is None:
         raise RunError(
             f"every program of {history.run} was drawn at random (search.method: {RANDOM}): "
