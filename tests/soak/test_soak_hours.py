@@ -32,7 +32,7 @@ def test_what_grows_or_slows_down_is() -> None:
         (sentence,) = judge(samples, EVERY_TENTH, 100, 1.0).broken
         return sentence
 
-    assert "memory of driver grows" in broken(driver=lambda i: 500.0 + 2 * i)
+    assert "memory of driver grows" in broken(driver=lambda i: 500.0 + 5 * i)
     assert "memory of workers grows" in broken(workers=lambda i: 900.0 + 5 * i)
     assert "worker files grow" in broken(worker_files=lambda i: 80 + i)
     assert "threads grow" in broken(threads=lambda i: 30 + i)
