@@ -17,7 +17,7 @@ import pytest
 
 from evosearch.evaluation import Evaluator
 from evosearch.language import Statement, analyze, builtin, parse
-from evosearch.soak import Report, fuzz, fuzz_checks, fuzz_scores
+from evosearch.soak import Report, fuzz, fuzz_checks, fuzz_scores, fuzz_steps
 from evosearch.soak.fuzz_programs import SOURCES, Fuzzed, mended, program_at
 from evosearch.soak.fuzz_steps import Interpreters, complaints, steps_of
 
@@ -217,3 +217,10 @@ def test_a_wrong_simplifier_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fuzz_checks, "simplify", careless)
     (complaint,) = fuzz_checks.check_simplifier(ADAMW)
     assert complaint.startswith("simplified it ")
+
+
+def test_what_differs_by_rounding_alone_is_counted_apart() -> None:
+    """XLA fuses a product of `interp` with the sum: far outside 0 to 1 no digit is left of what others have."""
+    far, near = body("update = interp(g, w, -1e+30)"), body("update = interp(g, w, 3.0)")
+    assert fuzz_steps.cancels(far)
+    assert not fuzz_steps.cancels(near)
