@@ -220,7 +220,7 @@ def test_a_wrong_simplifier_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_differs_by_rounding_alone_is_counted_apart() -> None:
-    """XLA fuses a product of `interp` with the sum: far outside 0 to 1 no digit is left of what others have."""
+    """XLA fuses a product of `interp` with the sum: far outside 0 to 1 no digit is left of the others."""
     far, near = body("update = interp(g, w, -1e+30)"), body("update = interp(g, w, 3.0)")
     assert fuzz_steps.cancels(far)
     assert not fuzz_steps.cancels(near)
