@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import os
 import signal
 import sys
@@ -33,7 +32,7 @@ def interruptible() -> Iterator[None]:
     def hook(unraisable: Any) -> None:
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
             # Not at once: it would strike in this very function, where exceptions are swallowed, too.
-            again = threading.Timer(LATER, _thread.interrupt_main)
+            again = threading.Timer(LATER, os.kill, (os.getpid(), signal.SIGINT))
             again.daemon = True
             again.start()
         else:
