@@ -224,3 +224,5 @@ def test_what_differs_by_rounding_alone_is_counted_apart() -> None:
     far, near = body("update = interp(g, w, -1e+30)"), body("update = interp(g, w, 3.0)")
     assert fuzz_steps.cancels(far)
     assert not fuzz_steps.cancels(near)
+    assert fuzz_steps.vanishes(body("lr = lr * 1.1754944e-38", "update = lr * 3.4028235e+38"))
+    assert not fuzz_steps.vanishes(body("update = g * 1e-08"))
