@@ -60,7 +60,7 @@ SECONDS = 120.0
 HARD_SECONDS = 600.0
 """After this much a process that does not even notice that is ended."""
 
-SHOWN = 10
+SHOWN = 300
 """Sentences in the report; the others are counted."""
 
 

@@ -118,16 +118,17 @@ def _fields(seen: fuzz.Seen) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("cheap")
-def test_exceptions_become_sentences_ten_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exceptions_become_sentences_and_some_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     def careless(statements: Any) -> Iterator[str]:
         if len(statements) > 1:
             raise ValueError("no\nidea")
         yield "it is short"
 
     monkeypatch.setattr(fuzz, "check_text", careless)
+    monkeypatch.setattr(fuzz, "SHOWN", 10)
     report = fuzz.check_programs(30, 0)
     assert figures(report)["broken promises"] == 30
-    assert len(report.broken) == fuzz.SHOWN
+    assert len(report.broken) == 10
     first = next(sentence for sentence in report.broken if "raised" in sentence)
     assert ": raised ValueError: no idea [" in first
 
