@@ -34,9 +34,9 @@ class Continuation:
     config_text: str | None
 
 
-def config_text(config: Config, **made: Any) -> str:
+def config_text(config: Config) -> str:
     """A run's `config.yaml`: the configuration, and what it was made with."""
-    return dump_yaml({**resolved(config), "made_with": {**made_with(config), **made}})
+    return dump_yaml({**resolved(config), "made_with": made_with(config)})
 
 
 def continuation(
@@ -63,14 +63,17 @@ def continuation(
     continued = made.pop("continued", [])
     if not (isinstance(continued, list) and all(isinstance(entry, dict) for entry in continued)):
         raise RunError(f"{source}: made_with.continued is damaged: expected a list; restore it from a copy")
-    latest = {**made, **{k: v for k, v in (continued[-1] if continued else {}).items() if k != "programs"}}
+    latest = dict(made)
+    for entry in continued:  # each says what was another than before
+        latest |= {name: value for name, value in entry.items() if name != "programs"}
     here = made_with(config)
-    changed = first_difference(latest, here)
+    meaning = first_difference(*({name: each.get(name) for name in MEANINGS} for each in (latest, here)))
+    changed = meaning or first_difference(latest, here)
     if changed is None:
         return Continuation(seconds, None)
     key, was, now = changed
     difference = f"{folder} was made with {key} {was!r}, here it is {now!r}"
-    if key.split(".")[0] in MEANINGS:
+    if meaning:
         raise RunError(
             f"{difference}: its programs and scores have another meaning here, so it opens read-only "
             "(inspect, export, funnel); go on in the environment it was made in, or start a new run"

@@ -413,6 +413,32 @@ def test_a_run_goes_on_elsewhere_where_that_is_asked_for(
     assert history(folder).equals(history(tmp_path / "whole"))  # these outcomes depend on no version
 
 
+def test_another_vocabulary_is_refused_also_where_more_is_different(
+    tmp_path: Path, fake: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny(tmp_path)
+    stopping_after(3, config, tmp_path / "run")
+    here = {**resume.made_with(config), "jax": "99.0", "vocabulary": "another"}
+    monkeypatch.setattr(resume, "made_with", lambda config: here)
+    with pytest.raises(RunError, match="was made with vocabulary '.*', here it is 'another': its programs"):
+        run_search(config, tmp_path / "run", resume=True, elsewhere=True)
+
+
+def test_what_changed_earlier_than_last_time_is_remembered(
+    tmp_path: Path, fake: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, folder = tiny(tmp_path), tmp_path / "run"
+    stopping_after(3, config, folder)
+    here: dict[str, Any] = dict(resume.made_with(config))
+    monkeypatch.setattr(resume, "made_with", lambda config: dict(here))
+    for name in ("jax", "numpy"):
+        here[name] = "99.0"
+        stopping_after(3, config, folder, resume=True, elsewhere=True)
+    stopping_after(3, config, folder, resume=True)  # both are as they were the last time
+    kept = parse_yaml((folder / "config.yaml").read_text(), "").data["made_with"]["continued"]
+    assert [set(entry) - {"programs"} for entry in kept] == [{"jax"}, {"numpy"}]
+
+
 def test_a_damaged_account_of_where_a_run_went_on(tmp_path: Path, fake: None) -> None:
     config = tiny(tmp_path)
     stopping_after(3, config, tmp_path / "run")
