@@ -14,7 +14,7 @@ from evosearch.errors import ConfigError, ProgramError, RunError, nearest
 from evosearch.language import Program, builtin, builtin_names, parse, read_program
 from evosearch.language.vocabulary import vocabulary_fingerprint
 from evosearch.records import RunReader
-from evosearch.search.run import run_config
+from evosearch.search.config import parsed_config
 
 
 class Found(NamedTuple):
@@ -91,12 +91,15 @@ def program_in(run: RunReader, id: int) -> Program:
 def foreign(run: RunReader) -> str:
     """A sentence if a run's programs have another meaning here, or a configuration unknown here; else ""."""
     source = f"{run.path}/config.yaml"
-    made = (parse_yaml(run.config_text, source).data or {}).get("made_with") or {}
     try:
-        here = vocabulary_fingerprint(run_config(run).primitives()) if "vocabulary" in made else None
+        document = parse_yaml(run.config_text, source)
+        made = document.data.get("made_with") if isinstance(document.data, dict) else None
+        if not isinstance(made, dict) or "vocabulary" not in made:
+            return ""
+        here = vocabulary_fingerprint(parsed_config(document, source).primitives())
     except ConfigError as error:
         return f"opened read-only, its configuration is of another version: {error}"
-    if here is None or here == made["vocabulary"]:
+    if here == made["vocabulary"]:
         return ""
     return (
         f"opened read-only, it was made with another vocabulary ({made['vocabulary']}, here it is {here}; "

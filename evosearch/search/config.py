@@ -306,8 +306,16 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
 
 def make_config(document: Document, source: str) -> Config:
     """Check data against the schema, tasks and programs included; see `load_config`."""
-    config = validated(Config, document, source, "name, tasks and search")
-    return _checked(config, document, source)
+    return _checked(parsed_config(document, source), document, source)
+
+
+def parsed_config(document: Document, source: str) -> Config:
+    """Check data against the schema alone: no file that it names is looked at, nothing is built.
+
+    Raises:
+        ConfigError: as in `load_config`.
+    """
+    return validated(Config, document, source, "name, tasks and search")
 
 
 def _checked(config: Config, document: Document, source: str) -> Config:
@@ -342,4 +350,4 @@ def resolved(config: Config) -> dict[str, Any]:
     return config.model_dump(mode="json")
 
 
-__all__ = ["Config", "find_program", "load_config", "make_config", "resolved"]
+__all__ = ["Config", "find_program", "load_config", "make_config", "parsed_config", "resolved"]

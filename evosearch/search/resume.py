@@ -67,7 +67,8 @@ def continuation(
     for entry in continued:  # each says what was another than before
         latest |= {name: value for name, value in entry.items() if name != "programs"}
     here = made_with(config)
-    meaning = first_difference(*({name: each.get(name) for name in MEANINGS} for each in (latest, here)))
+    was_meant, is_meant = ({name: each.get(name) for name in MEANINGS} for each in (latest, here))
+    meaning = first_difference(was_meant, is_meant)
     changed = meaning or first_difference(latest, here)
     if changed is None:
         return Continuation(seconds, None)

@@ -48,10 +48,10 @@ def check_disk(folder: Path, count: int, seed: int, show: Show = silent, *, shor
     config.write_text(SEARCH.format(seed=seed, programs=PROGRAMS, backend="in_process"), encoding="utf-8")
     whole = live(config, folder / "undisturbed", None, None)
     if whole.code != 0:
-        return Report("disk", (), (f"the undisturbed search ended with {whole.code}: {whole.errors}",))
+        return Report((), (f"the undisturbed search ended with {whole.code}: {whole.errors}",))
     begun = live(config, folder / "begun", ("part", 16), None)
     if not begun.died:
-        return Report("disk", (), (f"the search that was to die ended with {begun.code}: {begun.errors}",))
+        return Report((), (f"the search that was to die ended with {begun.code}: {begun.errors}",))
     scenes, broken = _small_disk(config, folder, short)
     if not short:
         broken += _two_writers(config, folder, begun)
@@ -61,7 +61,7 @@ def check_disk(folder: Path, count: int, seed: int, show: Show = silent, *, shor
         ("damages to files of a run", count),
         *((f"damages that ended in {end}", number) for end, number in sorted(ends.items())),
     ]
-    return Report("disk", tuple(figures), (*broken, *bad))
+    return Report(tuple(figures), (*broken, *bad))
 
 
 def _small_disk(config: Path, folder: Path, short: bool) -> tuple[int, list[str]]:

@@ -126,7 +126,7 @@ def check_programs(count: int, seed: int, show: Show = silent, processes: int = 
     figures: list[tuple[str, int | float | str]] = [(name, total.figures[name]) for name in names]
     figures += [*merges.figures.items(), ("broken promises", len(broken))]
     figures += [("interpreters", ", ".join(interpreters())), ("one simplified in", SIMPLIFIED_EVERY)]
-    return Report("programs", tuple(figures), tuple(broken[:SHOWN]))
+    return Report(tuple(figures), tuple(broken[:SHOWN]))
 
 
 def interpreters() -> tuple[str, ...]:

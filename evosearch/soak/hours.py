@@ -124,7 +124,7 @@ def check_hours(
         errors.seek(0)
         said = errors.read()
     if process.returncode != 0:
-        return Report("hours", (), (f"the search ended with {process.returncode}: {said[-500:]}",))
+        return Report((), (f"the search ended with {process.returncode}: {said[-500:]}",))
     if any(sample.workers for sample in samples):
         samples = [sample for sample in samples if sample.workers]  # not while they start or end
     plot(samples, folder / "curves.png")
@@ -222,7 +222,7 @@ def judge(samples: list[Sample], evaluations: NDArray[np.int64], syncs: int, syn
     ]
     if sync_seconds > 0.02 * end:
         broken.append(f"fsync takes {sync_seconds / end:.1%} of the search, expected under 2 %")
-    return Report("hours", tuple(figures), tuple(broken))
+    return Report(tuple(figures), tuple(broken))
 
 
 def _spent(samples: list[Sample], what: str, on: str, evaluations: NDArray[np.int64]) -> float:

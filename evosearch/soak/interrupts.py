@@ -60,7 +60,7 @@ def check_interrupts(
     begin = time.monotonic()
     whole = interrupted(config, folder / "undisturbed", ())
     if whole.code != 0:
-        return Report("interrupts", (), (f"the undisturbed search ended with {whole.code}: {whole.errors}",))
+        return Report((), (f"the undisturbed search ended with {whole.code}: {whole.errors}",))
     seconds, expected = time.monotonic() - begin, history(folder / "undisturbed")
     ends, broken = Counter[str](), list[str]()
     run, runs = folder / "run-0", 1
@@ -80,7 +80,7 @@ def check_interrupts(
         broken.append(f"{run}: the resumed search ended with {last.code}: {last.errors[-500:]}")
     broken += differences(run, expected)
     figures = (("interrupted processes", count), ("searches", runs), *sorted(ends.items()))
-    return Report("interrupts", figures, tuple(broken))
+    return Report(figures, tuple(broken))
 
 
 def interrupted(config: Path, run: Path, delays: tuple[float, ...]) -> Stopped:

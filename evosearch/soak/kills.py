@@ -89,7 +89,7 @@ def check_kills(
     config.write_text(SEARCH.format(seed=seed, programs=programs, backend=backend), encoding="utf-8")
     whole = live(config, folder / "undisturbed", None, None)
     if whole.code != 0:
-        return Report("kills", (), (f"the undisturbed search ended with {whole.code}: {whole.errors}",))
+        return Report((), (f"the undisturbed search ended with {whole.code}: {whole.errors}",))
     expected = history(folder / "undisturbed")
     words = len(whole.evaluated)
     kills, phases, broken = 0, Counter[str](), list[str]()
@@ -122,7 +122,7 @@ def check_kills(
         ("evaluations of a killed one, on average", round(again / max(1, runs), 1)),
         *((f"kills {where}", number) for where, number in sorted(phases.items())),
     ]
-    return Report("kills", tuple(figures), tuple(broken))
+    return Report(tuple(figures), tuple(broken))
 
 
 def moment(rng: random.Random, words: int) -> tuple[tuple[str, int] | None, int | None]:

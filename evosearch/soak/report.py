@@ -18,14 +18,12 @@ class Report:
     """What a part of the soak found.
 
     Attributes:
-        part: its name.
         figures: what was counted or measured, in the order to show, with units in the names.
         broken: a sentence for each promise that did not hold; empty if all did.
 
     Example:
-        Report("kills", (("kills", 200), ("rows compared", 60_000)), ())
+        Report((("kills", 200), ("rows compared", 60_000)), ())
     """
 
-    part: str
     figures: tuple[tuple[str, int | float | str], ...]
     broken: tuple[str, ...]

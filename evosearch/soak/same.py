@@ -181,7 +181,7 @@ def check_same(
         ("stops and resumes", resumes),
         ("rows of the undisturbed ones", rows),
     )
-    return Report("same", figures, tuple(broken))
+    return Report(figures, tuple(broken))
 
 
 def _in_pieces(config: Config, folder: Path, pool: Callable[[Plan, Stop], ShufflingPool]) -> int:

@@ -105,7 +105,7 @@ def check_workers(folder: Path, count: int, seed: int, show: Show = silent) -> R
             )
             broken += case.check(nodes, tally)
     show("worker kills", count, count)
-    return Report("workers", tuple(tally.items()), tuple(broken))
+    return Report(tuple(tally.items()), tuple(broken))
 
 
 Tally = Counter[str]

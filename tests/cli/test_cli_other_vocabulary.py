@@ -9,6 +9,7 @@ import pytest
 from recorded_runs import bred_run, written_run
 
 from evosearch.cli.main import BAD_INPUT, SUCCESS, main
+from evosearch.language.vocabulary import vocabulary, vocabulary_fingerprint
 from evosearch.records.parts import rows_from
 
 CONFIG = """\
@@ -114,3 +115,37 @@ def test_a_configuration_of_another_version(
     assert (code, err) == (SUCCESS, "")
     assert "opened read-only, its configuration is of another version: " in out
     assert "telepathy" in out
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[1, 2]", ""),
+        ("hello", ""),
+        ("made_with: 3", ""),
+        ("made_with: {vocabulary: [1]}", "of another version"),
+        ("a: [", "this is not YAML"),
+    ],
+)
+def test_any_configuration_lets_a_run_be_looked_at(
+    tmp_path: Path, text: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = bred_run(tmp_path / "run", 40)
+    (run.path / "config.yaml").write_text(text)
+    code, out, err = called(capsys, "inspect", str(run.path))
+    assert (code, err) == (SUCCESS, "")
+    assert said in out
+
+
+def test_data_that_are_not_here_do_not_make_a_run_foreign(
+    old: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing that a run's configuration names is opened by who merely looks at the run."""
+    run = bred_run(tmp_path / "run", 40)
+    here = vocabulary_fingerprint(vocabulary("paper"))
+    text = CONFIG.replace("name: digits_mlp, steps: 5", "name: char_mlp, steps: 5, path: /nowhere/text.txt")
+    (run.path / "config.yaml").write_text(text.replace("0123456789abcdef", here))
+    code, out, err = called(capsys, "inspect", str(run.path))
+    assert (code, err) == (SUCCESS, "")
+    assert "read-only" not in out
+    assert "--lineage" in out

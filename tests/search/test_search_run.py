@@ -420,7 +420,7 @@ def test_another_vocabulary_is_refused_also_where_more_is_different(
     stopping_after(3, config, tmp_path / "run")
     here = {**resume.made_with(config), "jax": "99.0", "vocabulary": "another"}
     monkeypatch.setattr(resume, "made_with", lambda config: here)
-    with pytest.raises(RunError, match="was made with vocabulary '.*', here it is 'another': its programs"):
+    with pytest.raises(RunError, match=r"was made with vocabulary '.*', here it is 'another': its programs"):
         run_search(config, tmp_path / "run", resume=True, elsewhere=True)
 
 
