@@ -73,7 +73,7 @@ def random_leaves(rng: np.random.Generator, size: float) -> Leaves:
     return tuple(jnp.asarray(size * rng.standard_normal(leaf.shape), jnp.float32) for leaf in leaves)
 
 
-def vector(leaves: Leaves) -> np.ndarray[Any, Any]:
+def vector(leaves: Sequence[Any]) -> np.ndarray[Any, Any]:
     return np.concatenate([np.ravel(leaf) for leaf in leaves])
 
 
@@ -144,11 +144,17 @@ def difference(a: Any, b: Any) -> float:
 
 
 def compare_step(
-    name: str, number: int, statements: Statements, inputs: dict[str, Any], held: Any, step: int, tally: Tally
-) -> tuple[dict[str, Any], Any]:
-    """One step of one program both ways; the compiled way's outputs, and what the interpreter holds."""
+    name: str,
+    number: int,
+    statements: Statements,
+    inputs: dict[str, Any],
+    expected: dict[str, Any],
+    held: Any,
+    step: int,
+    tally: Tally,
+) -> Any:
+    """One step of one program by an interpreter, against the compiled way's outputs; what it holds then."""
     state = analyze(statements).state
-    expected = by_compiled(statements, inputs, state)
     m, v = (vector(inputs[slot]) for slot in ("m", "v"))
     w, g = (jax.tree.unflatten(jax.tree.structure(PARAMS), inputs[slot]) for slot in ("w", "g"))
     factor = visible(vector(expected["update"]), vector(inputs["w"]))
@@ -174,7 +180,7 @@ def compare_step(
             tally.excused.add(number)
             if apart > 3 * max(difference(output(other, slot), theirs) for other in others):
                 tally.wrong.append(f"program {number}, step {step}, {slot}: {apart:.1e}")
-    return expected, held
+    return held
 
 
 def visible(update: Any, w: Any) -> Any:
@@ -184,28 +190,36 @@ def visible(update: Any, w: Any) -> Any:
     return np.float32(2.0 ** np.clip(np.round(np.log2(ratio)), -100, 100) if 0 < ratio < np.inf else 1)
 
 
-def compare(name: str, number: int, statements: Statements, tally: Tally) -> None:
-    """A few steps of one program both ways, until something is not finite."""
+def compare(number: int, statements: Statements, tallies: dict[str, Tally]) -> None:
+    """A few steps of one program by each interpreter and the compiled way, until something is not finite."""
     rng = np.random.default_rng(number)
     w = random_leaves(rng, 0.3)
     slots = {"m": random_leaves(rng, 0.0), "v": random_leaves(rng, 0.0)}
-    held = interpreter(name).start(interpreter(name).pack(PARAMS))
+    state = analyze(statements).state
+    held = {name: interpreter(name).start(interpreter(name).pack(PARAMS)) for name in tallies}
     for step in range(STEPS):
         g = random_leaves(rng, 10.0 ** rng.integers(-3, 1))
         inputs = {"w": w, "g": g, **slots, "lr": jnp.float32(SCHEDULE[step])}
-        outputs, held = compare_step(name, number, statements, inputs, held, step, tally)
+        outputs = by_compiled(statements, inputs, state)
+        for name, tally in tallies.items():
+            held[name] = compare_step(name, number, statements, inputs, outputs, held[name], step, tally)
         if not all(np.isfinite(vector(value)).all() for value in outputs.values()):
             return
         w = jax.tree.map(lambda x, u: x - u, w, outputs.pop("update"))
         slots.update(outputs)
 
 
-@pytest.mark.parametrize("name", ["native", "xla"])
-def test_both_ways_agree(name: str) -> None:
-    tally = Tally()
-    programs = random_programs()
-    for number, statements in enumerate(programs):
-        compare(name, number, statements, tally)
+@pytest.fixture(scope="module")
+def tallies() -> dict[str, Tally]:
+    tallies = {name: Tally() for name in ROWS}
+    for number, statements in enumerate(random_programs()):
+        compare(number, statements, tallies)
+    return tallies
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_both_ways_agree(name: str, tallies: dict[str, Tally]) -> None:
+    tally = tallies[name]
     assert tally.wrong == []
     assert len(tally.excused) <= PROGRAMS // 50
     assert tally.finite > 3 * PROGRAMS

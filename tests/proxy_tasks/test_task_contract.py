@@ -42,17 +42,31 @@ def first(batches):
 
 
 @cache
+def judge(name):
+    """(weights, batch, TRAIN, SEARCH arrays) -> loss, its gradient, metric."""
+    task = build(name)
+
+    def judged(params, batch, train, validation):
+        return (*jax.value_and_grad(task.loss)(params, train, batch), task.evaluate(params, validation))
+
+    return jax.jit(judged)
+
+
+@cache
 def starter(name):
     """(key, TRAIN, SEARCH arrays) -> weights, batches, first loss, its gradient, metric."""
     task = build(name)
 
-    def begin(key, train, validation):
-        start, draw = jax.random.split(key)
-        params, batches = task.init(start, train), task.draw(draw, train, STEPS)
-        loss, gradient = jax.value_and_grad(task.loss)(params, train, first(batches))
-        return params, batches, loss, gradient, task.evaluate(params, validation)
+    @jax.jit
+    def draw(key, train):
+        start, draws = jax.random.split(key)
+        return task.init(start, train), task.draw(draws, train, STEPS)
 
-    return jax.jit(begin)
+    def begin(key, train, validation):
+        params, batches = draw(key, train)
+        return params, batches, *judge(name)(params, first(batches), train, validation)
+
+    return begin
 
 
 @cache
@@ -165,10 +179,10 @@ def test_loss_is_a_finite_float32_scalar_with_a_gradient_in_every_leaf(name):
 def test_weights_that_are_not_finite_show_in_loss_and_metric(name):
     task = task_of(name)
     params, batches, *_ = started(name)
-    train, batch, validation = arrays(task), first(batches), arrays(task, Split.SEARCH)
-    both = jax.jit(lambda params: (task.loss(params, train, batch), task.evaluate(params, validation)))
+    given = first(batches), arrays(task), arrays(task, Split.SEARCH)
     for bad in (jnp.nan, jnp.inf):
-        loss, metric = both(jax.tree.map(lambda leaf, bad=bad: jnp.full_like(leaf, bad), params))
+        spoilt = jax.tree.map(lambda leaf, bad=bad: jnp.full_like(leaf, bad), params)
+        loss, _, metric = judge(name)(spoilt, *given)
         assert not jnp.isfinite(loss)
         assert not jnp.isfinite(metric)
 
