@@ -1,35 +1,48 @@
 """Tests compute like workers do, one thread for each process; this must come before JAX is imported.
 
-What one process of a test run has compiled, the others load: a third of the time goes into compilation.
+What one process of a test run has compiled, the others load: a third of the time goes into compilation. Files
+that wait more than they compute are begun first, so that none of them is left for the end.
 """
 
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from evosearch.runtime import one_thread_each
+from evosearch.runtime import one_thread_each, rare_garbage_collection
 
 one_thread_each()
+rare_garbage_collection()
 
-_OURS = "JAX_COMPILATION_CACHE_DIR" not in os.environ
+_FOLDER = "EVOSEARCH_TESTS_FOLDER"
+_OURS = _FOLDER not in os.environ
 """Processes that this one starts inherit the folder; this one takes it away."""
 if _OURS:
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="evosearch-tests-")
+    os.environ[_FOLDER] = tempfile.mkdtemp(prefix="evosearch-tests-")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(os.environ[_FOLDER], "jax")))
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
+
+WAITING = ("test_soak", "test_ray", "test_task_contract")
+"""How the names of files begin that wait for processes, or take longest."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that wait first."""
+    items.sort(key=lambda item: not item.path.name.startswith(WAITING))
 
 
 def pytest_unconfigure() -> None:
     """Workers of pytest-xdist have ended by now."""
     if _OURS:
-        shutil.rmtree(os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+        shutil.rmtree(os.environ[_FOLDER], ignore_errors=True)
 
 
 @pytest.fixture(scope="module")
-def quick_compile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def quick_compile() -> Iterator[None]:
     """Leaves out most of XLA's optimizations, for modules whose cost is compilation and not what they train.
 
     Pre-trained weights are then made so too, and get a cache of their own.
@@ -37,7 +50,7 @@ def quick_compile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     import jax
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EVOSEARCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("EVOSEARCH_CACHE", str(Path(os.environ[_FOLDER], "quick")))
         patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # for processes that are started
         jax.config.update("jax_disable_most_optimizations", True)
         yield
