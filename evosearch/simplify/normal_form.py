@@ -23,6 +23,7 @@ from evosearch.simplify.polynomial import (
     of_base,
     rebuild,
     scale_of,
+    scaled,
     sorted_monomial,
     without,
 )
@@ -196,9 +197,8 @@ class _Maker:
         common = common_factor(polynomial)
         if common:
             self.laws.add("distribution")
-        rest = {without(monomial, common): c for monomial, c in polynomial.items()}
-        scale = scale_of(rest)
-        rest = {monomial: coefficient / scale for monomial, coefficient in rest.items()}
+        whole = {without(monomial, common): c for monomial, c in polynomial.items()}
+        scale, rest = scaled(whole, scale_of(whole))
         base = Base(rebuild(rest), rest)
         return scale, sorted_monomial({**dict(common), base: ONCE})
 
@@ -315,7 +315,7 @@ class _Maker:
             (base, power) for base, power in common_factor(argument) if base.term.type is ValueType.SCALAR
         )
         scale = leading(argument) if len(argument) == 1 else scale_of(argument)
-        rest = {without(monomial, common): c / scale for monomial, c in argument.items()}
+        scale, rest = scaled({without(monomial, common): c for monomial, c in argument.items()}, scale)
         return {common: scale}, rebuild(rest)
 
 

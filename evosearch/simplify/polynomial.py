@@ -18,7 +18,7 @@ from fractions import Fraction
 from functools import reduce
 from typing import NamedTuple
 
-from evosearch.simplify.terms import Term, apply, constant, folded, subterms
+from evosearch.simplify.terms import Term, apply, bounded, constant, folded, subterms
 
 SUM_TO_ONE = Fraction(1, 10**6)
 """Two coefficients this close to a sum of one are the weights of an interp whose constants were rounded."""
@@ -96,6 +96,14 @@ def scale_of(polynomial: Polynomial) -> Fraction:
     return total if same_sign and len(polynomial) > 1 else leading(polynomial)
 
 
+def scaled(polynomial: Polynomial, scale: Fraction) -> tuple[Fraction, Polynomial]:
+    """The scale, and the polynomial divided by it; 1 and all of it where a quotient is no float32."""
+    divided = {monomial: coefficient / scale for monomial, coefficient in polynomial.items()}
+    if any(bounded(coefficient) is None for coefficient in divided.values()):
+        return Fraction(1), polynomial
+    return scale, divided
+
+
 def sorted_monomial(powers: Mapping[Base, Power]) -> Monomial:
     """The product of powers of different bases."""
     return tuple(sorted(powers.items(), key=lambda item: item[0].term.key))
@@ -115,8 +123,8 @@ def rebuild(polynomial: Polynomial) -> Term:
     if common == ONE:
         return _sum(rest)
     scale = _weightiest(rest) if len(rest) > 1 else Fraction(1)
-    inner = _sum({monomial: coefficient / scale for monomial, coefficient in rest.items()})
-    return _product([_monomial(common, scale), inner])
+    scale, inner = scaled(rest, scale)
+    return _product([_monomial(common, scale), _sum(inner)])
 
 
 def _weightiest(polynomial: Polynomial) -> Fraction:

@@ -10,7 +10,7 @@ from evosearch.simplify.algebra import weakest
 from evosearch.simplify.behaviour import compare_behaviour
 from evosearch.simplify.normal_form import LAWS, WRITTEN_ANEW, normal_forms
 from evosearch.simplify.step import Exactness
-from evosearch.simplify.terms import Term, subterms, terms_of
+from evosearch.simplify.terms import Term, bounded, subterms, terms_of
 from evosearch.simplify.writing import write
 from primitives import BY_NAME
 from tests.simplify.expressions import term
@@ -114,6 +114,25 @@ def swapped(made: Term) -> Term:
         else:
             parts[part] = part
     return parts[made]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "lr * (1e30 * g + 1e-30 * m) + lr * (1e-30 * w)",
+        "square(1e30 * g + 1e-30 * m)",
+        "sign(1e-30 * m - 1e30 * g)",
+        "norm(1e30 * g + 1e-30 * m)",
+        "dot(1e30 * g + 1e-30 * m, w)",
+    ],
+)
+def test_constants_are_numbers_of_float32(text: str):
+    """Scaling a sum would make 1e60 of 1e30 and 1e-30."""
+    made = form(text)
+    numbers = [part.number for part in subterms([made]) if part.number is not None]
+    assert numbers
+    assert all(bounded(number) is not None for number in numbers)
+    assert str(made)
 
 
 @given(st.integers(0, 3))
