@@ -33,8 +33,8 @@ from primitives import BY_NAME, TreeSpace
 STEPS = 3
 CLOSE = 1e-5
 DISTURBANCE = 1e-6
-DISTURBED = 5
-"""How often a program is run with disturbances."""
+DISTURBED = 50
+"""How often at most a program is run with disturbances: near a pole few of them show that it is one."""
 
 SLACK = 3
 """An interpreter may be as far away as a disturbance of the compiled way, times this."""
@@ -254,8 +254,8 @@ def complaints(name: str, step: Step, found: Found, tally: Counter[str]) -> Iter
             tally["outputs that agree with JAX only"] += 1
             continue
         rng = np.random.default_rng(step.number)
-        others = [_by_compiled(step, rng, DISTURBANCE) for _ in range(DISTURBED)]
-        if far <= SLACK * max(apart(_output(step, slot, other), theirs) for other in others):
+        others = (_output(step, slot, _by_compiled(step, rng, DISTURBANCE)) for _ in range(DISTURBED))
+        if any(far <= SLACK * apart(other, theirs) for other in others):
             tally["outputs excused as ill-conditioned"] += 1
             continue
         if cancels(step.statements):
