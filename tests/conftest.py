@@ -1,7 +1,6 @@
 """Tests compute like workers do, one thread for each process; this must come before JAX is imported.
 
-What one process of a test run has compiled, the others load: a third of the time goes into compilation. Files
-that wait more than they compute are begun first, so that none of them is left for the end.
+What one process of a test run has compiled, the others load: a third of the time goes into compilation.
 """
 
 import os
@@ -26,13 +25,18 @@ if _OURS:
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "0"
 
-WAITING = ("test_soak", "test_ray", "test_task_contract")
-"""How the names of files begin that wait for processes, or take longest."""
+LONG = ("test_task_contract", "test_soak", "test_ray", "test_search_run", "test_cli_bench")
+"""How the names of files begin that take longest; most of them wait for processes."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files that wait first."""
-    items.sort(key=lambda item: not item.path.name.startswith(WAITING))
+    """Spread long files over the first half: none is left for the end, and while one waits others compute."""
+    files = [*dict.fromkeys(item.path for item in items)]
+    long = [file for file in files if file.name.startswith(LONG)]
+    others = [file for file in files if file not in long]
+    place = {file: float(k) for k, file in enumerate(others)}
+    place |= {file: k * len(others) / (2 * len(long)) - 0.5 for k, file in enumerate(long)}
+    items.sort(key=lambda item: place[item.path])
 
 
 def pytest_unconfigure() -> None:
