@@ -13,7 +13,8 @@ from evosearch.errors import EvosearchError
 from evosearch.evaluation import Plan, make_evaluator
 from evosearch.search.config import Config, load_config
 from evosearch.search.run import run_search
-from evosearch.soak.kills import SEARCH, Life, differences, history, live
+from evosearch.soak.histories import differences, history
+from evosearch.soak.kills import SEARCH, Life, live
 from evosearch.soak.report import Report, Show, silent
 from evosearch.workers import InProcessPool
 from evosearch.workers.pool import EvaluatesJobs

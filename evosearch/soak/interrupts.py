@@ -11,7 +11,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from evosearch.soak.kills import SEARCH, differences, history
+from evosearch.soak.histories import differences, history
+from evosearch.soak.kills import SEARCH
 from evosearch.soak.report import Report, Show, silent
 
 PROGRAMS = 4_000

@@ -14,11 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pyarrow as pa
-
-from evosearch.errors import EvosearchError
-from evosearch.records import RunReader
 from evosearch.soak.driver import PLACES
+from evosearch.soak.histories import differences, history
 from evosearch.soak.report import Report, Show, silent
 
 SEARCH = """\
@@ -193,26 +190,3 @@ def _take(life: Life, line: str) -> None:
         life.evaluated += list(map(int, words))
     elif kind == "dies":
         life.died = " ".join(words)
-
-
-def history(run: Path) -> pa.Table:
-    """All that a run says of its candidates, except what clocks measured."""
-    return RunReader(run).candidates().drop_columns(["seconds"])
-
-
-def differences(run: Path, expected: pa.Table) -> list[str]:
-    """A sentence if a run's history is not the expected one, or its record is damaged."""
-    try:
-        found = history(run)
-        evaluations = RunReader(run).evaluations(["id"])["id"].to_pylist()
-    except EvosearchError as error:
-        return [f"{run}: {error}"]
-    sentences = []
-    if len(set(evaluations)) != len(evaluations):
-        sentences.append(f"{run}: a candidate has two evaluations")
-    if found["id"].to_pylist() != list(range(expected.num_rows)):
-        sentences.append(f"{run}: ids are not 0 to {expected.num_rows - 1}, each once")
-    elif not found.equals(expected):
-        column = next(name for name in expected.column_names if not found[name].equals(expected[name]))
-        sentences.append(f"{run}: the history differs from the undisturbed one, first in column {column}")
-    return sentences

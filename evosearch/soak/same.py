@@ -8,13 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-import pyarrow as pa
-
 from evosearch.config.yaml_file import dump_yaml
 from evosearch.evaluation import Job, Outcome, Plan, make_evaluator
-from evosearch.records import RunReader
 from evosearch.search.config import Config, load_config
 from evosearch.search.run import MakePool, Stop, run_search
+from evosearch.soak.histories import differences, history
 from evosearch.soak.report import Report, Show, silent
 from evosearch.workers import InProcessPool, Pool
 from evosearch.workers.pool import EvaluatesJobs
@@ -164,16 +162,17 @@ def check_same(
             for workers in ray_workers:
                 ways[f"ray-{workers}"] = partial(_on_ray, ray_pool, workers)
         run_search(config, folder / f"{number}", workers=undisturbed)
-        expected = _history(folder / f"{number}")
+        expected = history(folder / f"{number}")
         rows += expected.num_rows
         for way, pool in ways.items():
             run_search(config, folder / f"{number}-{way}", workers=pool)
         resumes += _in_pieces(config, folder / f"{number}-pieces", shuffling)
         for way in (*ways, "pieces"):
             runs += 1
-            if not _history(folder / f"{number}-{way}").equals(expected):
+            different = differences(folder / f"{number}-{way}", expected)
+            if different:
                 text = (folder / f"{number}" / "config.yaml").read_text(encoding="utf-8")
-                broken.append(f"search {number} of seed {seed}, {way}, has another history: {text}")
+                broken.append(f"search {number} of seed {seed}, {way}: {different[0]}; {text}")
         show("searches", number + 1, count)
     figures = (
         ("searches", count),
@@ -200,7 +199,3 @@ def _in_pieces(config: Config, folder: Path, pool: Callable[[Plan, Stop], Shuffl
 
 def _on_ray(make: Callable[[Plan, int], Pool], workers: int, _: Config, plan: Plan) -> Pool:
     return make(plan, workers)
-
-
-def _history(folder: Path) -> pa.Table:
-    return RunReader(folder).candidates().drop_columns(["seconds"])

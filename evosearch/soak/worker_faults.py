@@ -9,6 +9,7 @@ import ctypes
 import os
 import resource
 import signal
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,9 @@ from typing import NamedTuple
 
 from evosearch.evaluation import Job, Outcome, Plan, Status, Tuned, make_evaluator
 from evosearch.language import analyze, builtin
+
+Tally = Counter[str]
+"""What was done how often."""
 
 MEMORY_BYTES = 128 * 2**20
 """How much more a process may take before its memory ends."""

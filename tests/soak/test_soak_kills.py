@@ -8,8 +8,9 @@ import pytest
 
 from evosearch.records import RunReader
 from evosearch.soak.driver import PLACES, place_of
+from evosearch.soak.histories import differences
 from evosearch.soak.interrupts import check_interrupts
-from evosearch.soak.kills import check_kills, differences, moment
+from evosearch.soak.kills import check_kills, moment
 
 
 def test_kill_9_changes_nothing(tmp_path: Path) -> None:
@@ -52,7 +53,8 @@ def test_another_history_is_seen(tmp_path: Path, kept_run: Path) -> None:
     assert differences(kept_run, found) == []
     other = found.set_column(1, "parent", pa.array([7] * found.num_rows))
     (sentence,) = differences(kept_run, other)
-    assert sentence.endswith("first in column parent")
+    assert "first in candidate 0: parent is " in sentence
+    assert sentence.endswith(", there 7")
     (sentence,) = differences(kept_run, found.slice(0, found.num_rows - 1))
     assert "ids are not 0 to" in sentence
     next((kept_run / "candidates").iterdir()).write_bytes(b"PAR1")

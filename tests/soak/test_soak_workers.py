@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from evosearch.soak.workers import WORKERS, check_workers
+from evosearch.soak.cluster import WORKERS
+from evosearch.soak.workers import check_workers
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds its processes in /proc")
