@@ -53,12 +53,14 @@ def make_parser() -> argparse.ArgumentParser:
         "run a search from a YAML file; Ctrl-C stops it cleanly, --resume goes on",
         "evosearch search configs/quickstart.yaml --set search.budget.minutes=1 --out runs/first",
     )
-    search.add_argument("config", metavar="CONFIG.yaml", help="the search")
+    search.add_argument("config", metavar="CONFIG.yaml", help="the search; with --resume also a run's folder")
     search.add_argument(
         "--out", metavar="DIR", help="the run's folder (default: runs/NAME, numbered if taken)"
     )
     search.add_argument(
-        "--resume", action="store_true", help="go on with the run in --out, or the latest of NAME"
+        "--resume",
+        action="store_true",
+        help="go on with a run: the folder named, or --out, or the latest of NAME",
     )
     search.add_argument(
         "--elsewhere",

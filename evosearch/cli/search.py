@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -23,10 +24,12 @@ from evosearch.cli.console import (
     program_syntax,
     recognition_line,
 )
+from evosearch.cli.find import is_run
 from evosearch.cli.live import make_view
 from evosearch.errors import ConfigError, RunError
 from evosearch.evaluation.interpreters import choose
 from evosearch.language import parse
+from evosearch.records import RunReader
 from evosearch.search.config import Config, load_config
 from evosearch.search.report import Standing
 from evosearch.search.run import Stop, Summary, run_search
@@ -47,9 +50,17 @@ def search_command(
     """Run a search, or go on with one; 0 also if it was stopped cleanly."""
     if elsewhere and not resume:
         raise ConfigError("--elsewhere goes with --resume: expected both, or neither")
-    config = load_config(Path(config_path), overrides)
-    folder = run_folder(config, out, resume)
     console = make_console(stderr=as_json)
+
+    def say(line: str) -> None:
+        console.print(line, style="yellow", markup=False, soft_wrap=True)
+
+    path = Path(config_path)
+    if is_run(config_path):
+        config, folder = _config_of_run(path, overrides, out, say, resume=resume), path
+    else:
+        config = load_config(path, overrides)
+        folder = run_folder(config, out, resume)
     console.print(f"run: {printable(str(folder))}", markup=False)
     if config.evaluation.way == "interpreter":
         choice = choose(config.evaluation.interpreter)
@@ -64,7 +75,7 @@ def search_command(
             elsewhere=elsewhere,
             view=view,
             stop=stop,
-            say=lambda line: console.print(line, style="yellow", markup=False, soft_wrap=True),
+            say=say,
         )
     if as_json:
         data = summary.to_json()
@@ -74,9 +85,38 @@ def search_command(
     else:
         show_summary(console, summary)
     if not summary.finished:
-        command = f"evosearch search {config_path} --resume --out {folder}"
-        console.print(f"Stopped; nothing is lost. To go on: {printable(command)}", markup=False)
+        address = config.workers.address
+        command = ["evosearch", "search", str(folder), "--resume"]
+        command += ["--set", f"workers.address={address}"] if address else []
+        console.print(f"Stopped; nothing is lost. To go on: {printable(shlex.join(command))}", markup=False)
     return 0
+
+
+def _config_of_run(
+    run: Path, overrides: Sequence[str], out: str | None, say: Callable[[str], None], *, resume: bool
+) -> Config:
+    """The configuration to go on with a run that is named by its folder.
+
+    Raises:
+        ConfigError: nobody asked to go on with it, or --out names another folder.
+        RunError: the folder is no run.
+    """
+    if not resume:
+        raise ConfigError(
+            f"{run} is a folder: expected a YAML file; to go on with the run in it, add --resume"
+        )
+    if out is not None and Path(out) != run:
+        raise ConfigError(f"{run} and --out {out} are two runs to go on with: expected one")
+    RunReader(run)
+    config = load_config(run / "config.yaml", overrides)
+    if config.workers.address is None or any(each.startswith("workers.address=") for each in overrides):
+        return config
+    # The run may be someone else's, and so the cluster; its driver would run what that cluster sends.
+    say(
+        f"workers.address of {run}, {config.workers.address}, is not used; "
+        f"to join that cluster add --set workers.address={config.workers.address}"
+    )
+    return config.model_copy(update={"workers": config.workers.model_copy(update={"address": None})})
 
 
 def run_folder(config: Config, out: str | None, resume: bool) -> Path:

@@ -192,6 +192,39 @@ def test_search_again_takes_the_next_free_folder_and_resume_the_latest(run: Run,
     assert "run: runs/tiny-2" in out
 
 
+def test_a_run_is_gone_on_with_by_its_folder(run: Run, tiny: Path) -> None:
+    run("search", str(tiny))
+    code, out, err = run("search", "runs/tiny")
+    assert code == BAD_INPUT
+    assert (
+        "runs/tiny is a folder: expected a YAML file; to go on with the run in it, add --resume"
+        in one_line(err)
+    )
+    code, out, err = run("search", "runs/tiny", "--resume", "--out", "runs/other")
+    assert code == BAD_INPUT
+    assert "runs/tiny and --out runs/other are two runs to go on with" in one_line(err)
+    code, _, err = run("search", "runs", "--resume")
+    assert code == BAD_INPUT
+    assert "runs" in one_line(err)
+    more = ("--set", "search.budget.programs=90", "--json")
+    code, out, _ = run("search", "runs/tiny", "--resume", *more)
+    assert code == SUCCESS
+    assert json.loads(out)["programs"] == 90
+    assert [folder.name for folder in Path("runs").iterdir()] == ["tiny"]
+
+
+def test_the_cluster_of_a_run_is_not_joined_unless_asked_for(run: Run, tiny: Path) -> None:
+    run("search", str(tiny))
+    config = Path("runs/tiny/config.yaml")
+    assert "address: null" in config.read_text()
+    config.write_text(config.read_text().replace("address: null", "address: 203.0.113.1:6379"))
+    code, out, _ = run("search", "runs/tiny", "--resume")
+    assert code == SUCCESS
+    assert (
+        "workers.address of runs/tiny, 203.0.113.1:6379, is not used; to join that cluster add --set" in out
+    )
+
+
 def test_search_prints_the_comparison(run: Run, tiny: Path) -> None:
     code, out, err = run("search", str(tiny))
     assert (code, err) == (SUCCESS, "")
