@@ -139,7 +139,7 @@ class Engine:
         self._cache, self._fingerprints = Cache(rules.cache), Cache(rules.cache)
         self._cache.put(judged.hash, known)
         if rules.fingerprint:
-            self._fingerprints.put(fingerprint(warm_start), known)
+            self._fingerprints.put(fingerprint(warm_start, judged), known)
         self._leaders = Leaders(LEADERS)
         self._leaders.offer(self._warm_start)
         self._under_way: deque[Child] = deque()
@@ -304,7 +304,7 @@ class Engine:
         else:
             parent = self._population.tournament(rng, self.rules.tournament)
             statements, mutation, judged, invalid = self._mutate_valid(rng, parent)
-        known, hit = self._look_up(judged.hash, statements)
+        known, hit = self._look_up(statements, judged)
         request = self._request(number, judged.hash, known)
         whose = WARM_START if parent is None else parent.id
         return Child(
@@ -346,20 +346,20 @@ class Engine:
                 return statements, Mutation("random", 0, "", ""), judged, invalid
         raise SearchError(f"no valid program in {MAX_ATTEMPTS} random ones; allow more primitives")
 
-    def _look_up(self, digest: bytes, statements: Statements) -> tuple[Known, bool]:
-        known = self._cache.get(digest)
+    def _look_up(self, statements: Statements, judged: Judged) -> tuple[Known, bool]:
+        known = self._cache.get(judged.hash)
         if known is not None:
             return known, True
         hit = False
         if self.rules.fingerprint:
-            behaviour = fingerprint(statements)
+            behaviour = fingerprint(statements, judged)
             known = self._fingerprints.get(behaviour)
             hit = known is not None
             if known is None:
                 known = Known()
                 self._fingerprints.put(behaviour, known)
         known = known or Known()
-        self._cache.put(digest, known)
+        self._cache.put(judged.hash, known)
         return known, hit
 
     def _count(self, child: Child) -> None:

@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from evosearch.language.abstract import Value, analyze
-from evosearch.language.program import Constant, Statement
+from evosearch.language.abstract import DEPENDS, AbstractExecution, Judged, Value, live_flags
+from evosearch.language.program import Constant, Statement, Statements
 from primitives import BY_NAME, ValueType
 
 DIGITS = 7
@@ -47,20 +47,23 @@ def _probe() -> tuple[Numbers, Numbers]:
     return np.stack(weights), np.stack(gradients, axis=1)
 
 
-def fingerprint(statements: Sequence[Statement]) -> bytes:
+def fingerprint(statements: Statements, judged: Judged | None = None) -> bytes:
     """The 16-byte behavioural fingerprint of a valid program.
 
     Args:
         statements: the statements of a valid program.
+        judged: what abstract execution says of it, if that is known; it saves half of the time.
 
     Returns:
         A digest of `update` at `STEPS` steps for each scale. Programs with the same canonical hash agree;
         programs equal up to algebra agree unless rounding falls on two sides of a digit, which only costs
         a score.
     """
-    analysis = analyze(statements)
-    all_steps = zip(statements, analysis.values, analysis.live, strict=True)
+    known = judged or AbstractExecution(memo_limit=len(statements)).judge(statements)
+    assert isinstance(known, Judged), "the program is valid"
+    all_steps = zip(statements, known.values, live_flags(statements, known.carried), strict=True)
     live = [(statement, value) for statement, value, flag in all_steps if flag]
+    keeps_m, keeps_v = known.carried & DEPENDS["m"], known.carried & DEPENDS["v"]
     digest = blake2b(digest_size=16)
     weights, gradients = _probe()
     m = v = np.zeros_like(weights)
@@ -69,8 +72,8 @@ def fingerprint(statements: Sequence[Statement]) -> bytes:
             env = {"w": weights, "g": g, "m": m, "v": v, "lr": np.full((len(g), 1), lr)}
             for statement, value in live:
                 env[statement.target] = _value(statement, value, env)
-            m = env["m"] if "m" in analysis.state else m
-            v = env["v"] if "v" in analysis.state else v
+            m = env["m"] if keeps_m else m
+            v = env["v"] if keeps_v else v
             weights = weights - env["update"]
             digest.update(_rounded(env["update"]))
     return digest.digest()

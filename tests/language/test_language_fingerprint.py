@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from evosearch.language import Constant, Statement, analyze, builtin, builtin_names, parse
-from evosearch.language.abstract import live_statements
+from evosearch.language.abstract import AbstractExecution, Judged, live_statements
 from evosearch.language.fingerprint import fingerprint, run_statements
 from evosearch.language.mutation import Statements
 from tests.strategies import programs, small_program, trying
@@ -121,6 +121,15 @@ def test_dead_code_and_names_of_slots_do_not_matter(program):
     )
     prints = [fingerprint(s) for s in (program.statements, live_statements(program.statements), swapped)]
     assert prints[0] == prints[1] == prints[2]
+
+
+@trying(60)
+@given(programs())
+def test_what_is_known_already_changes_nothing(program):
+    statements = program.statements
+    judged = AbstractExecution().judge(statements)
+    assert isinstance(judged, Judged)
+    assert fingerprint(statements, judged) == fingerprint(statements)
 
 
 def test_it_is_a_pure_function():
