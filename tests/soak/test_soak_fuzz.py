@@ -227,3 +227,11 @@ def test_what_differs_by_rounding_alone_is_counted_apart() -> None:
     assert not fuzz_steps.cancels(near)
     assert fuzz_steps.vanishes(body("lr = lr * 1.1754944e-38", "update = lr * 3.4028235e+38"))
     assert not fuzz_steps.vanishes(body("update = g * 1e-08"))
+
+
+def test_weights_moved_beyond_float32_are_known() -> None:
+    """-1e38 * g itself is finite; 128 times it is not, and a fused multiply-add may bring it back."""
+    for factor, expected in (("-1e+38", True), ("-1e+30", False)):
+        statements = body(f"update = {factor} * g")
+        steps = steps_of(statements, analyze(statements), (2026, 123177))
+        assert any(fuzz_steps.overflows(step) for step in steps) is expected
