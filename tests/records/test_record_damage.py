@@ -6,23 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from record_script import content, finished
+from record_script import content
 
 from evosearch.errors import RunError
 from evosearch.records import RunReader, RunWriter, layout
 from evosearch.records.layout import SCHEMA
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("damage") / "run"
-    finished(path, 20)
-    return path
-
-
-@pytest.fixture
-def run(original, tmp_path) -> Path:
-    return Path(shutil.copytree(original, tmp_path / "run"))
 
 
 def read_all(path: Path) -> object:

@@ -10,7 +10,7 @@ from zlib import crc32
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from record_script import Search, finished
+from record_script import Search
 
 from evosearch.errors import EvosearchError, RunError, StudyError
 from evosearch.records import RunReader, RunWriter, parts
@@ -21,18 +21,6 @@ from evosearch.records.parts import CANDIDATES, EVALUATIONS
 from evosearch.study.ledger import Ledger
 
 FIRST = "part-000000000.parquet"
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("hostile") / "run"
-    finished(path, 20)
-    return path
-
-
-@pytest.fixture
-def run(original, tmp_path) -> Path:
-    return Path(shutil.copytree(original, tmp_path / "run"))
 
 
 @pytest.fixture
