@@ -94,16 +94,15 @@ def test_collect_gives_up_at_its_timeout_and_the_job_goes_on(pool: RayPool) -> N
     assert [id_ for id_, _ in pool.collect()] == [2]
 
 
-def test_submit_while_others_work(pool: RayPool) -> None:
-    pool.submit([job(10, "sleep", 0.6)])
+def test_submit_while_others_work(pool: RayPool, folder: Path) -> None:
+    pool.submit([job(10, "until_told")])
     found = []
     for id_ in range(11, 30):
         pool.submit([job(id_)])
         found += [i for i, _ in pool.collect()]
-    while some := pool.collect():
-        found += [i for i, _ in some]
-    assert sorted(found) == list(range(10, 30))
-    assert found[-1] == 10  # no quick job waited for the slow one
+    assert found == list(range(11, 30))  # no quick job waits for the slow one
+    (folder / "told").touch()
+    assert [i for i, _ in pool.collect()] == [10]
 
 
 # ---------------------------------------------------------------- faults

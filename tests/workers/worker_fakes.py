@@ -57,6 +57,10 @@ class Fake:
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
 
+    def until_told(self) -> None:
+        while not (self.folder / "told").exists():
+            time.sleep(0.01)
+
     def exit(self) -> None:
         os._exit(1)
 
