@@ -53,7 +53,7 @@ def search_command(
     console = make_console(stderr=as_json)
 
     def say(line: str) -> None:
-        console.print(line, style="yellow", markup=False, soft_wrap=True)
+        console.print(printable(line), style="yellow", markup=False, soft_wrap=True)
 
     path = Path(config_path)
     if is_run(config_path):
@@ -85,9 +85,9 @@ def search_command(
     else:
         show_summary(console, summary)
     if not summary.finished:
-        address = config.workers.address
-        command = ["evosearch", "search", str(folder), "--resume"]
-        command += ["--set", f"workers.address={address}"] if address else []
+        command = ["evosearch", "search", config_path, "--resume"]
+        command += [] if path == folder else ["--out", str(folder)]
+        command += [word for override in overrides for word in ("--set", override)]
         console.print(f"Stopped; nothing is lost. To go on: {printable(shlex.join(command))}", markup=False)
     return 0
 
@@ -107,15 +107,13 @@ def _config_of_run(
         )
     if out is not None and Path(out) != run:
         raise ConfigError(f"{run} and --out {out} are two runs to go on with: expected one")
-    RunReader(run)
+    RunReader(run)  # says what is wrong with a folder that is no run
     config = load_config(run / "config.yaml", overrides)
     if config.workers.address is None or any(each.startswith("workers.address=") for each in overrides):
         return config
     # The run may be someone else's, and so the cluster; its driver would run what that cluster sends.
-    say(
-        f"workers.address of {run}, {config.workers.address}, is not used; "
-        f"to join that cluster add --set workers.address={config.workers.address}"
-    )
+    wanted = shlex.quote(f"workers.address={config.workers.address}")
+    say(f"workers.address of {run} is not used; to join that cluster add --set {wanted}")
     return config.model_copy(update={"workers": config.workers.model_copy(update={"address": None})})
 
 

@@ -52,7 +52,7 @@ def fingerprint(statements: Statements, judged: Judged | None = None) -> bytes:
 
     Args:
         statements: the statements of a valid program.
-        judged: what abstract execution says of it, if that is known; it saves half of the time.
+        judged: what abstract execution says of it, if that is known; it saves a third of the time.
 
     Returns:
         A digest of `update` at `STEPS` steps for each scale. Programs with the same canonical hash agree;

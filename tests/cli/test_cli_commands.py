@@ -11,6 +11,7 @@ import yaml
 
 from evosearch.cli.main import BAD_INPUT, SUCCESS, main
 from evosearch.language import analyze, builtin, builtin_names, parse
+from evosearch.search.run import Stop
 from primitives import TABLE
 from proxy_tasks import TASKS
 
@@ -205,7 +206,7 @@ def test_a_run_is_gone_on_with_by_its_folder(run: Run, tiny: Path) -> None:
     assert "runs/tiny and --out runs/other are two runs to go on with" in one_line(err)
     code, _, err = run("search", "runs", "--resume")
     assert code == BAD_INPUT
-    assert "runs" in one_line(err)
+    assert "runs is not a run" in one_line(err)
     more = ("--set", "search.budget.programs=90", "--json")
     code, out, _ = run("search", "runs/tiny", "--resume", *more)
     assert code == SUCCESS
@@ -220,9 +221,27 @@ def test_the_cluster_of_a_run_is_not_joined_unless_asked_for(run: Run, tiny: Pat
     config.write_text(config.read_text().replace("address: null", "address: 203.0.113.1:6379"))
     code, out, _ = run("search", "runs/tiny", "--resume")
     assert code == SUCCESS
-    assert (
-        "workers.address of runs/tiny, 203.0.113.1:6379, is not used; to join that cluster add --set" in out
-    )
+    assert "of runs/tiny is not used; to join that cluster add --set workers.address=203.0.113.1:6379" in out
+    config.write_text(config.read_text().replace("203.0.113.1:6379", r'"h; rm -rf x \e]0;owned\a"'))
+    code, out, _ = run("search", "runs/tiny", "--resume")
+    assert code == SUCCESS
+    assert "--set 'workers.address=h; rm -rf x " in out
+    assert "\x1b" not in out
+    assert "\a" not in out
+
+
+def test_a_stopped_search_says_how_to_go_on(run: Run, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what was changed, so that it can be pasted."""
+    more = ("--set", "search.budget.programs=90")
+    with monkeypatch.context() as patch:
+        patch.setattr("evosearch.cli.search.Stop", lambda: Stop(requested=True))
+        _, out, _ = run("search", str(tiny), *more)
+        assert f"evosearch search {tiny} --resume --out runs/tiny {' '.join(more)}" in " ".join(out.split())
+        _, out, _ = run("search", "runs/tiny", "--resume", *more)
+        command = f"evosearch search runs/tiny --resume {' '.join(more)}"
+        assert command in " ".join(out.split())
+    _, out, _ = run(*command.split()[1:], "--json")
+    assert json.loads(out)["programs"] == 90
 
 
 def test_search_prints_the_comparison(run: Run, tiny: Path) -> None:
