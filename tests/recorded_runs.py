@@ -58,7 +58,7 @@ def bred_run(
             child = engine.ask()
             if child is None or child.request is None:
                 continue
-            luck = random.Random(child.judged.hash + bytes(child.request.seeds[0]))
+            luck = random.Random(child.hash + bytes(child.request.seeds[0]))
             metric = float("inf") if luck.random() < fail else 1.0 + 3 * luck.random() ** 2
             found = outcome(metric, child.id if metric == float("inf") else len(child.request.seeds[0]))
             writer.acknowledge(child.id, child.request.seeds, found)

@@ -1,23 +1,33 @@
-"""Children a second of the engine, all of it and by part; no training."""
+"""Children a second of the engine; no training."""
 
 from __future__ import annotations
 
-import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from evosearch.benchmarks.measuring import Result, scored
-from evosearch.evolution import Absorbed, Budget, Engine, HurdleRules, Restarts, Rules, SeedRules
-from evosearch.evolution.engine import Child
-from evosearch.evolution.rules import Purpose, reseed
+from evosearch.evolution import (
+    Absorbed,
+    AnyEngine,
+    Budget,
+    Child,
+    Engine,
+    HurdleRules,
+    Restarts,
+    Rules,
+    SeedRules,
+    make_engine,
+    without_machine_code,
+)
 from evosearch.language import AbstractExecution, builtin
-from evosearch.language.abstract import Edit
 from evosearch.language.fingerprint import fingerprint
-from evosearch.language.mutation import MutationRules, mutate
+from evosearch.language.mutation import MutationRules
 from evosearch.language.program import Statements
 from evosearch.language.vocabulary import vocabulary
 from evosearch.records import RunWriter
@@ -28,7 +38,7 @@ from evosearch.simplify import simplify
 PROGRAMS = 30_000
 SEEDS = (0, 1, 2)
 """Searches differ in how long their programs are."""
-GROWTH = 300_000
+GROWTH = 1_000_000
 SAMPLE = 2_000
 SIMPLIFIED = 15
 
@@ -50,137 +60,106 @@ RULES = Rules(
 def bench_engine() -> dict[str, Result]:
     """Processor time, since the machine may be shared."""
     rare_garbage_collection()
-    runs = [_run(replace(RULES, seed=seed, budget=Budget(programs=PROGRAMS))) for seed in SEEDS]
-    costs = [run.seconds / PROGRAMS for run in runs]
-    rate = 1 / statistics.median(costs)
-    last = runs[-1]
-    counts = last.engine.counts
-    length, hits = counts.statements / counts.generated, counts.cache_hits / counts.generated
-    note = f"no training; {length:.0f} statements a program, {hits:.0%} cache hits; record on disk included"
-    spread = (max(costs) - min(costs)) / 2 / statistics.median(costs)
-    results = {"engine": Result(rate, None, "children/s", note, spread)}
-    for part, seconds in _parts(last.absorbed).items():
-        results[f"engine/{part}"] = Result(1e6 * seconds, None, "us/child", "of one child, alone")
-    return {**results, **_growth(), **_language(last.absorbed)}
+    why = without_machine_code()
+    ours = [_run(replace(RULES, seed=seed)) for seed in SEEDS]
+    rate = 1 / statistics.median(ours)
+    spread = (max(ours) - min(ours)) / 2 / statistics.median(ours)
+    unrecorded = statistics.median([_run(replace(RULES, seed=seed), record=False) for seed in SEEDS])
+    bred = _Bred(replace(RULES, budget=Budget(programs=PROGRAMS)))
+    hits = f"{bred.engine.counts.cache_hits / PROGRAMS:.0%}"
+    note = f"no training, record on disk, {hits} cache hits; other: the engine in Python"
+    results = {
+        "engine": Result(rate, None if why else PROGRAMS / bred.seconds, "children/s", why or note, spread),
+        "engine/record": Result(
+            1e6 * (statistics.median(ours) - unrecorded), None, "us/child", "of it: rows and outcomes to disk"
+        ),
+    }
+    return {**results, **_growth(), **_language(bred.programs)}
 
 
-class _Run:
-    """An engine that was run to its end, and what it absorbed."""
+class _Bred:
+    """A search without trainings by Python's engine: processor time, and the last programs bred."""
 
-    def __init__(self, rules: Rules, keep: int) -> None:
-        self.absorbed: list[Absorbed] = []
-        self.marks: list[float] = []
-        self.seconds = 0.0
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            RunWriter.create(Path(folder) / "run", "bench: true\n") as writer,
-        ):
+    def __init__(self, rules: Rules) -> None:
+        last: deque[Statements] = deque(maxlen=SAMPLE)
+        with _writer() as writer:
 
             def record(absorbed: Absorbed) -> None:
                 writer.add(row_of(absorbed))
-                if len(self.absorbed) < keep:
-                    self.absorbed.append(absorbed)
+                last.append(absorbed.child.statements)
 
             self.engine = Engine(rules, builtin("adamw").statements, scored(0.5), record)
-            begin = time.process_time()
-            while not self.engine.finished:
-                child = self.engine.ask()
-                if child is not None and child.request is not None:
-                    outcome = scored(_score(child))
-                    writer.acknowledge(child.id, child.request.seeds, outcome)
-                    self.engine.tell(child.id, outcome)
-                if child is not None and child.id % (GROWTH // 10) == 0:
-                    self.marks.append(time.process_time() - begin)
-            writer.flush()
-            self.seconds = time.process_time() - begin
+            self.seconds = _drive(self.engine, writer)
+        self.programs = tuple(last)
 
 
-def _run(rules: Rules) -> _Run:
-    return _Run(rules, PROGRAMS)
+def _run(rules: Rules, record: bool = True) -> float:
+    """Processor time a child of the engine that a search has on this machine."""
+    with _writer() as writer:
+        rows = (lambda one: writer.add(row_of(one))), writer.add_columns
+        recorded = rows if record else (_nothing, _nothing)
+        limited = replace(rules, budget=Budget(programs=PROGRAMS))
+        engine = make_engine(limited, builtin("adamw").statements, scored(0.5), *recorded)
+        return _drive(engine, writer if record else None) / PROGRAMS
+
+
+@contextmanager
+def _writer() -> Iterator[RunWriter]:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        RunWriter.create(Path(folder) / "run", "bench: true\n") as writer,
+    ):
+        yield writer
+
+
+def _nothing(_: object) -> None:
+    """Record nothing."""
+
+
+def _drive(engine: AnyEngine, writer: RunWriter | None, marks: list[float] | None = None) -> float:
+    """Processor time to the end; `marks` gets it at each tenth of `GROWTH`."""
+    begin = time.process_time()
+    while not engine.finished:
+        child = engine.ask()
+        if child is not None and child.request is not None:
+            outcome = scored(_score(child))
+            if writer is not None:
+                writer.acknowledge(child.id, child.request.seeds, outcome)
+            engine.tell(child.id, outcome)
+        if marks is not None and engine.counts.generated >= len(marks) * GROWTH // 10:
+            marks.append(time.process_time() - begin)
+    if writer is not None:
+        writer.flush()
+    return time.process_time() - begin
 
 
 def _score(child: Child) -> float:
     """A made-up score that every program has for good; as in a search, most changes do harm."""
-    luck = int.from_bytes(child.judged.hash[:4], "big") / 2**32
+    luck = int.from_bytes(child.hash[:4], "big") / 2**32
     return 1.0 - 0.9 * luck**20
 
 
 def _growth() -> dict[str, Result]:
     """Whether a child costs the same late in a long search as early."""
-    marks = _Run(replace(RULES, budget=Budget(programs=GROWTH)), 0).marks
+    marks: list[float] = []
+    rules = replace(RULES, budget=Budget(programs=GROWTH))
+    with _writer() as writer:
+        engine = make_engine(
+            rules,
+            builtin("adamw").statements,
+            scored(0.5),
+            lambda one: writer.add(row_of(one)),
+            writer.add_columns,
+        )
+        _drive(engine, writer, marks)
     tenth = GROWTH // 10
     first, last = (marks[2] - marks[1]) / tenth, (marks[-1] - marks[-2]) / tenth
     note = f"in the second tenth of {GROWTH:,} children; ours in the last"
     return {"engine/growth": Result(1e6 * last, 1e6 * first, "us/child", note)}
 
 
-def _parts(absorbed: Sequence[Absorbed]) -> dict[str, float]:
-    """Seconds a child of each part by itself, on children of the second half of a run and their parents."""
-    by_id = {one.child.id: one for one in absorbed}
-    half = len(absorbed) // 2
-    pairs = [
-        (by_id[one.child.parent].child, one)
-        for one in absorbed[half : half + SAMPLE]
-        if one.child.parent in by_id
-    ]
-    rng, abstract = random.Random(), AbstractExecution()
-    for _, one in pairs:
-        abstract.judge(one.child.statements)
-
-    def judge(pair: Pair) -> object:
-        parent, one = pair
-        made = one.child.mutation
-        known = parent.judged
-        return abstract.judge(
-            one.child.statements, Edit(parent.statements, known, made.statement, made.new, made.gone)
-        )
-
-    def breed(pair: Pair) -> object:
-        return mutate(rng, pair[0].statements, RULES.mutation)
-
-    parts: Mapping[str, Callable[[Pair], object]] = {
-        "random numbers": lambda pair: reseed(rng, 0, Purpose.BREED, pair[1].child.id),
-        "mutation": breed,
-        "abstract execution": judge,
-        "row": lambda pair: row_of(pair[1]),
-    }
-    return {name: _each(part, pairs) for name, part in parts.items()} | {"record": _record(absorbed)}
-
-
-Pair = tuple[Child, Absorbed]
-"""A parent and one of its children."""
-
-
-def _each(action: Callable[[Pair], object], pairs: Sequence[Pair]) -> float:
-    """Seconds that an action takes for a pair, at best over several rounds."""
-    times = []
-    for _ in range(5):
-        begin = time.process_time()
-        for pair in pairs:
-            action(pair)
-        times.append((time.process_time() - begin) / len(pairs))
-    return min(times)
-
-
-def _record(absorbed: Sequence[Absorbed]) -> float:
-    """Rows to Parquet on disk."""
-    rows = [row_of(one) for one in absorbed]
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        RunWriter.create(Path(folder) / "run", "bench: true\n") as writer,
-    ):
-        begin = time.process_time()
-        for one, row in zip(absorbed, rows, strict=True):
-            if one.outcome is not None and one.child.request is not None:
-                writer.acknowledge(one.child.id, one.child.request.seeds, one.outcome)
-            writer.add(row)
-        writer.flush()
-        return (time.process_time() - begin) / len(rows)
-
-
-def _language(absorbed: Sequence[Absorbed]) -> dict[str, Result]:
+def _language(programs: Sequence[Statements]) -> dict[str, Result]:
     """Programs a second through what looks at one program by itself."""
-    programs = [one.child.statements for one in absorbed[-SAMPLE:]]
 
     def rate(action: Callable[[Statements], object], count: int) -> float:
         begin = time.process_time()

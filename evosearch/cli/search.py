@@ -28,6 +28,7 @@ from evosearch.cli.find import is_run
 from evosearch.cli.live import make_view
 from evosearch.errors import ConfigError, RunError
 from evosearch.evaluation.interpreters import choose
+from evosearch.evolution import without_machine_code
 from evosearch.language import parse
 from evosearch.records import RunReader
 from evosearch.search.config import Config, load_config
@@ -66,6 +67,8 @@ def search_command(
         choice = choose(config.evaluation.interpreter)
         reason = f" ({choice.reason})" if choice.reason else ""
         console.print(f"interpreter: {choice.name}{printable(reason)}", markup=False)
+    if without_machine_code():
+        console.print(f"engine: python ({printable(without_machine_code())})", markup=False)
     stop = Stop()
     with make_view(as_json) as view, _clean_stop(stop, console):
         summary = run_search(

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 import jax
 
+from evosearch.c_library import NoCompilerError
 from evosearch.evaluation.flow import Capacity
 from evosearch.evaluation.interpreter import Interpreter
 from evosearch.evaluation.native.interpreter import NativeInterpreter
-from evosearch.evaluation.native.library import NoCompilerError, load
+from evosearch.evaluation.native.library import load
 from evosearch.evaluation.plan import Plan
 
 INTERPRETERS = ("auto", "native", "xla", "batched")

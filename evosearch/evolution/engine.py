@@ -19,12 +19,13 @@ from typing import NamedTuple
 from evosearch.errors import SearchError
 from evosearch.evaluation import Outcome, Status
 from evosearch.evolution.cache import Cache
-from evosearch.evolution.fitness import Known, Scale, Seeds
-from evosearch.evolution.population import Leaders, Member, Population
+from evosearch.evolution.fitness import Known, Scale
+from evosearch.evolution.population import Leaders, Member, Population, Scored
+from evosearch.evolution.requests import Request, Requests
 from evosearch.evolution.rules import Purpose, Rules, reseed
 from evosearch.language.abstract import AbstractExecution, Edit, Judged
 from evosearch.language.fingerprint import fingerprint
-from evosearch.language.mutation import Mutation, mutate, pick, random_program
+from evosearch.language.mutation import Mutation, mutate, random_program
 from evosearch.language.program import Statements
 
 WARM_START = -1
@@ -32,24 +33,6 @@ WARM_START = -1
 
 MAX_ATTEMPTS = 100_000
 LEADERS = 50
-BARS_INTERVAL = 64
-"""Hurdles are set anew after so many children, or a quarter of the population if that is more."""
-
-
-class Request(NamedTuple):
-    """What to evaluate a child with; see `evaluation.Job`."""
-
-    seeds: Seeds
-    thresholds: tuple[tuple[tuple[float, ...], ...], ...] = ()
-    limits: tuple[tuple[float, ...], ...] = ()
-    factors: tuple[tuple[int, ...], ...] = ()
-
-
-class _Bars(NamedTuple):
-    """Where candidates are cut, relative to the warm start: running losses [task][hurdle], scores [task]."""
-
-    losses: tuple[tuple[float, ...], ...]
-    scores: tuple[float, ...]
 
 
 class Child(NamedTuple):
@@ -63,7 +46,8 @@ class Child(NamedTuple):
         mutation: what was done to the parent.
         invalid: how many children were thrown away before this one was valid.
         statements: the program.
-        judged: hash, live statements, values.
+        hash: the canonical hash, 16 bytes.
+        live: how many of its statements are live.
         known: what is known of its score, shared with all programs of equal hash.
         cache_hit: whether its hash was known or under way.
         request: what to evaluate, or None if the score is known.
@@ -76,7 +60,8 @@ class Child(NamedTuple):
     mutation: Mutation
     invalid: int
     statements: Statements
-    judged: Judged
+    hash: bytes
+    live: int
     known: Known
     cache_hit: bool
     request: Request | None
@@ -108,6 +93,13 @@ class Counts:
 class Engine:
     """The state of a search.
 
+    Attributes:
+        waits: whether the last `ask` had nothing to give before outcomes are told.
+        round: of the restarts.
+        restart: which of the round's runs.
+        scale: what the warm start reaches.
+        warm_start: the warm start and what is known of it.
+
     Args:
         rules: what the search is.
         warm_start: the statements of a valid program.
@@ -127,51 +119,40 @@ class Engine:
     ) -> None:
         self.rules = rules
         self.counts = Counts()
+        self.waits = False
         self._on_absorbed = on_absorbed
         self._rng = random.Random()
         self._abstract = AbstractExecution()
-        judged = self._judge_warm_start(warm_start)
+        judged = judge_warm_start(rules, self._abstract, warm_start)
         self.scale = Scale.of(rules.seeds.pools, baseline)
-        known = Known()
-        known.assigned = rules.seeds.most
-        known.learn(self.scale, rules.seeds.pools, baseline, rules.seeds.penalty)
-        self._warm_start = Member(WARM_START, known, warm_start, judged)
+        known = known_warm_start(rules, self.scale, baseline)
+        self.warm_start = Scored(WARM_START, known, warm_start)
+        self._requests = Requests(rules, self.scale)
         self._cache, self._fingerprints = Cache(rules.cache), Cache(rules.cache)
         self._cache.put(judged.hash, known)
         if rules.fingerprint:
             self._fingerprints.put(fingerprint(warm_start, judged), known)
         self._leaders = Leaders(LEADERS)
-        self._leaders.offer(self._warm_start)
-        self._under_way: deque[Child] = deque()
+        self._leaders.offer(self.warm_start)
+        self._under_way: deque[tuple[Child, Judged]] = deque()
         self._outcomes: dict[int, Outcome] = {}
         self._next = 0
         self._stopped = False
         self._run_ends = False
         self.round = self.restart = 0
         self._run_best: float
-        self._begin_run(self._warm_start)
-
-    def _judge_warm_start(self, warm_start: Statements) -> Judged:
-        judged = self._abstract.judge(warm_start)
-        if not isinstance(judged, Judged):
-            where = "" if judged.statement is None else f" (statement {judged.statement + 1})"
-            raise SearchError(f"the warm start is not a valid program: {judged.reason}{where}")
-        if len(warm_start) > self.rules.mutation.max_statements:
-            raise SearchError(
-                f"the warm start has {len(warm_start)} statements, more than "
-                f"mutation.max_statements = {self.rules.mutation.max_statements}"
-            )
-        return judged
+        self._begin_run(Member(*self.warm_start, judged))
 
     # ------------------------------------------------------------------ what the driver calls
 
     def ask(self) -> Child | None:
         """The next child, or None: outcomes must be told first, or the search is over (`finished`)."""
-        if not self._settle():
+        self.waits = not self._settle()
+        if self.waits:
             return None
-        child = self._breed(self._next)
+        child, judged = self._breed(self._next)
         self._next += 1
-        self._under_way.append(child)
+        self._under_way.append((child, judged))
         self._count(child)
         return child
 
@@ -189,20 +170,15 @@ class Engine:
         return self._stopped and not self._under_way
 
     @property
-    def warm_start(self) -> Member:
-        """The warm start and what is known of it."""
-        return self._warm_start
-
-    @property
     def under_way(self) -> int:
         """Children bred that have not taken their place yet."""
         return len(self._under_way)
 
-    def leaders(self) -> list[Member]:
+    def leaders(self) -> list[Scored]:
         """The best programs so far, best first, distinct by hash."""
         return self._leaders.ranked()
 
-    def best(self) -> Member:
+    def best(self) -> Scored:
         """The best program so far."""
         return self._leaders.best()
 
@@ -238,14 +214,14 @@ class Engine:
 
     def _absorb_below(self, number: int) -> bool:
         """Give children under way with lower ids their places; False as soon as an outcome is missing."""
-        while self._under_way and self._under_way[0].id < number:
+        while self._under_way and self._under_way[0][0].id < number:
             if not self._absorb():
                 return False
         return True
 
     def _absorb(self) -> bool:
         """Give the oldest child under way its place; False if its outcome is not there yet."""
-        child = self._under_way[0]
+        child, judged = self._under_way[0]
         outcome: Outcome | None = None
         if child.request is not None:
             outcome = self._outcomes.pop(child.id, None)
@@ -254,9 +230,8 @@ class Engine:
             child.known.learn(self.scale, child.request.seeds, outcome, self.rules.seeds.penalty)
             self.counts.steps += outcome.steps
         self._under_way.popleft()
-        member = Member(child.id, child.known, child.statements, child.judged)
-        self._population.add(member)
-        self._leaders.offer(member)
+        self._population.add(Member(child.id, child.known, child.statements, judged))
+        self._leaders.offer(Scored(child.id, child.known, child.statements))
         fitness = child.known.fitness
         if fitness < self._run_best:
             self._run_best = fitness
@@ -274,8 +249,7 @@ class Engine:
         self._run_first = self._next
         self._run_best = founder.known.fitness
         self._run_best_at = self._next
-        self._bars = _Bars((), ())
-        self._bars_at = 0
+        self._requests.begin_run()
 
     def _run_is_over(self) -> bool:
         restarts = self.rules.restarts
@@ -293,11 +267,14 @@ class Engine:
         if self.round == self.rules.restarts.rounds:
             self._stopped = True
         else:
-            self._begin_run(self._warm_start if self.round == 0 else self.best())
+            founder = self.warm_start if self.round == 0 else self.best()
+            judged = self._abstract.judge(founder.statements)
+            assert isinstance(judged, Judged), "it was valid when it was bred"
+            self._begin_run(Member(*founder, judged))
 
     # ------------------------------------------------------------------ breeding
 
-    def _breed(self, number: int) -> Child:
+    def _breed(self, number: int) -> tuple[Child, Judged]:
         rng = reseed(self._rng, self.rules.seed, Purpose.BREED, number)
         if self.rules.method == "random":
             parent, statements, mutation, judged, invalid = None, *self._random_valid(rng)
@@ -305,21 +282,26 @@ class Engine:
             parent = self._population.tournament(rng, self.rules.tournament)
             statements, mutation, judged, invalid = self._mutate_valid(rng, parent)
         known, hit = self._look_up(statements, judged)
-        request = self._request(number, judged.hash, known)
-        whose = WARM_START if parent is None else parent.id
-        return Child(
+        request: Request | None = None
+        if known.assigned == 0:
+            request = self._requests.first(number, judged.hash, known, self._population)
+        elif self._requests.wants_more(known):
+            request = self._requests.further(known)
+        child = Child(
             number,
-            whose,
+            WARM_START if parent is None else parent.id,
             self.round,
             self.restart,
             mutation,
             invalid,
             statements,
-            judged,
+            judged.hash,
+            judged.live,
             known,
             hit,
             request,
         )
+        return child, judged
 
     def _mutate_valid(self, rng: random.Random, parent: Member) -> tuple[Statements, Mutation, Judged, int]:
         """A valid mutant; an invalid child is thrown away and the parent is mutated again."""
@@ -334,9 +316,7 @@ class Engine:
             if isinstance(judged, Judged):
                 return statements, mutation, judged, invalid
             invalid += 1
-        raise SearchError(
-            f"no valid child in {MAX_ATTEMPTS} mutations; allow more kinds of mutation or primitives"
-        )
+        raise no_valid_child(self.rules, MAX_ATTEMPTS)
 
     def _random_valid(self, rng: random.Random) -> tuple[Statements, Mutation, Judged, int]:
         for invalid in range(MAX_ATTEMPTS):
@@ -344,7 +324,7 @@ class Engine:
             judged = self._abstract.judge(statements)
             if isinstance(judged, Judged):
                 return statements, Mutation("random", 0, "", ""), judged, invalid
-        raise SearchError(f"no valid program in {MAX_ATTEMPTS} random ones; allow more primitives")
+        raise no_valid_child(self.rules, MAX_ATTEMPTS)
 
     def _look_up(self, statements: Statements, judged: Judged) -> tuple[Known, bool]:
         known = self._cache.get(judged.hash)
@@ -369,86 +349,37 @@ class Engine:
         counts.cache_hits += child.cache_hit
         counts.requests += child.request is not None
         counts.statements += len(child.statements)
-        counts.live_statements += child.judged.live
+        counts.live_statements += child.live
 
-    # ------------------------------------------------------------------ what to evaluate
 
-    def _request(self, number: int, digest: bytes, known: Known) -> Request | None:
-        rules = self.rules.seeds
-        if known.assigned == 0:
-            seeds = self._first_seeds(number, digest)
-            known.assigned = len(seeds[0])
-            known.walk = _walk(digest)
-            return self._hurdled(number, seeds)
-        if rules.policy == "accumulating" and known.alive and known.assigned < rules.most:
-            known.assigned += 1
-            return Request(self._sequence(known.walk, known.assigned - 1, 1), factors=self._factors(known))
-        return None
+def judge_warm_start(rules: Rules, abstract: AbstractExecution, warm_start: Statements) -> Judged:
+    """What abstract execution says of a warm start.
 
-    def _first_seeds(self, number: int, digest: bytes) -> Seeds:
-        rules = self.rules.seeds
-        if rules.policy == "fixed":
-            return rules.pools
-        if rules.policy == "accumulating":
-            return self._sequence(_walk(digest), 0, rules.start)
-        rng = reseed(self._rng, self.rules.seed, Purpose.SEEDS, number)
-        return tuple(_draw(rng, pool, rules.start) for pool in rules.pools)
-
-    def _sequence(self, walk: int, first: int, count: int) -> Seeds:
-        """Seeds `first` and following of a program's own walk through the pools."""
-        return tuple(
-            tuple(pool[(walk + first + i) % len(pool)] for i in range(count))
-            for pool in self.rules.seeds.pools
+    Raises:
+        SearchError: it is not valid, or too long.
+    """
+    judged = abstract.judge(warm_start)
+    if not isinstance(judged, Judged):
+        where = "" if judged.statement is None else f" (statement {judged.statement + 1})"
+        raise SearchError(f"the warm start is not a valid program: {judged.reason}{where}")
+    if len(warm_start) > rules.mutation.max_statements:
+        raise SearchError(
+            f"the warm start has {len(warm_start)} statements, more than "
+            f"mutation.max_statements = {rules.mutation.max_statements}"
         )
-
-    def _hurdled(self, number: int, seeds: Seeds) -> Request:
-        """A request with the hurdles of the moment, as losses and metrics of each seed."""
-        hurdles, scale = self.rules.hurdles, self.scale
-        if not (hurdles.count or hurdles.seeds):
-            return Request(seeds)
-        interval = max(BARS_INTERVAL, self.rules.population // 4)
-        if not (self._bars.losses or self._bars.scores) or number - self._bars_at >= interval:
-            self._bars_at, self._bars = number, self._bars_now()
-        thresholds = tuple(
-            tuple(tuple(r * b for r, b in zip(ratios, base[seed], strict=True)) for seed in places)
-            for ratios, base, places in zip(self._bars.losses, scale.hurdles, seeds, strict=False)
-        )
-        limits = tuple(
-            tuple(score / scale.unit * base[seed] for seed in places)
-            for score, base, places in zip(self._bars.scores, scale.metrics, seeds, strict=False)
-        )
-        return Request(seeds, thresholds, limits)
-
-    def _bars_now(self) -> _Bars:
-        hurdles, tasks = self.rules.hurdles, range(len(self.rules.seeds.pools))
-        population, height = self._population, 1 + hurdles.slack
-        losses = tuple(
-            tuple(
-                height * population.hurdle_quantile(task, hurdle, hurdles.quantile)
-                for hurdle in range(hurdles.count)
-            )
-            for task in tasks
-        )
-        scores = tuple(height * population.score_quantile(task, hurdles.quantile) for task in tasks)
-        return _Bars(losses if hurdles.count else (), scores if hurdles.seeds else ())
-
-    def _factors(self, known: Known) -> tuple[tuple[int, ...], ...]:
-        """For each task the learning-rate factors that a further seed is worth; () for all."""
-        slack = self.rules.factor_slack
-        if slack is None:
-            return ()
-        return tuple(
-            tuple(factor for factor, total in enumerate(task) if total <= (1 + slack) * min(task))
-            for task in known.sums
-        )
+    return judged
 
 
-def _walk(digest: bytes) -> int:
-    """Where a program of this hash begins its walk through the pools of seeds."""
-    return int.from_bytes(digest[:4], "big")
+def known_warm_start(rules: Rules, scale: Scale, baseline: Outcome) -> Known:
+    """What is known of the warm start: it was trained with all seeds of the pools."""
+    known = Known()
+    known.assigned = rules.seeds.most
+    known.learn(scale, rules.seeds.pools, baseline, rules.seeds.penalty)
+    return known
 
 
-def _draw(rng: random.Random, pool: tuple[int, ...], count: int) -> tuple[int, ...]:
-    """`count` different seeds of a pool."""
-    left = list(pool)
-    return tuple(left.pop(pick(rng, len(left))) for _ in range(count))
+def no_valid_child(rules: Rules, attempts: int) -> SearchError:
+    """What to say if so many attempts in a row gave no valid program."""
+    if rules.method == "random":
+        return SearchError(f"no valid program in {attempts} random ones; allow more primitives")
+    return SearchError(f"no valid child in {attempts} mutations; allow more kinds of mutation or primitives")

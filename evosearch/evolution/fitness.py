@@ -91,9 +91,10 @@ class Known:
         assigned: seeds given out, those under way included.
         walk: where its walk through the pools of seeds begins (`accumulating`).
         hurdles: ratios at the hurdles, [task][hurdle], of the first evaluation.
+        slot: its place in the native breeder, -1 for none.
     """
 
-    __slots__ = ("assigned", "count", "fitness", "hurdles", "status", "sums", "walk")
+    __slots__ = ("assigned", "count", "fitness", "hurdles", "slot", "status", "sums", "walk")
 
     def __init__(self) -> None:
         self.status: Status | None = None
@@ -101,6 +102,7 @@ class Known:
         self.count = 0
         self.assigned = 0
         self.walk = 0
+        self.slot = -1
         self.sums: list[list[float]] = []
         self.hurdles: tuple[tuple[float, ...], ...] = ()
 

@@ -14,6 +14,14 @@ from evosearch.language.mutation import pick
 from evosearch.language.program import Statements
 
 
+class Scored(NamedTuple):
+    """A program: who it is, and what is known of its score."""
+
+    id: int
+    known: Known
+    statements: Statements
+
+
 class Member(NamedTuple):
     """One living program: who it is, what is known of its score, and what abstract execution knows of it."""
 
@@ -67,33 +75,43 @@ class Population:
 
 
 class Leaders:
-    """The best programs so far, distinct by hash, a bounded number of them."""
+    """The best programs so far, distinct by hash, a bounded number of them.
+
+    Attributes:
+        bar: only programs better than this are taken in; infinite while there is room.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._members: dict[int, Member] = {}
-        self._bar = math.inf  # when full, only programs better than this are taken in
+        self._members: dict[int, Scored] = {}
+        self.bar = math.inf
 
-    def offer(self, member: Member) -> None:
-        """Take in a program whose estimate is new or has changed."""
-        key, fitness = id(member.known), member.known.fitness
+    def offer(self, program: Scored) -> Scored | None:
+        """Take in a program whose estimate is new or has changed; who had to leave for it, if anybody."""
+        key, fitness = id(program.known), program.known.fitness
         if key in self._members:
-            self._bar = max(self._bar, fitness)  # it may have worsened
-            return
-        if not fitness < self._bar:
-            return
-        self._members[key] = member
+            self.bar = max(self.bar, fitness)  # it may have worsened
+            return None
+        if not fitness < self.bar:
+            return None
+        self._members[key] = program
+        gone = None
         if len(self._members) > self._size:
             worst = max(self._members, key=lambda k: self._members[k].known.fitness)
-            del self._members[worst]
+            gone = self._members.pop(worst)
         if len(self._members) == self._size:
-            self._bar = max(m.known.fitness for m in self._members.values())
+            self.bar = max(m.known.fitness for m in self._members.values())
+        return gone
 
-    def ranked(self) -> list[Member]:
+    def __contains__(self, known: Known) -> bool:
+        """Whether programs of this score are among them."""
+        return id(known) in self._members
+
+    def ranked(self) -> list[Scored]:
         """Best first, by the estimates of the moment; ties to the earlier program."""
         alive = [m for m in self._members.values() if m.known.alive]
         return sorted(alive, key=lambda m: (m.known.fitness, m.id))
 
-    def best(self) -> Member:
+    def best(self) -> Scored:
         """The best program so far."""
         return min(self._members.values(), key=lambda m: (m.known.fitness, m.id))

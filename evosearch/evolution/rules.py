@@ -33,8 +33,25 @@ _PURPOSES = len(Purpose)
 
 def reseed(rng: random.Random, seed: int, purpose: Purpose, index: int) -> random.Random:
     """Set a generator to the start of the stream of (seed, purpose, index), and return it."""
-    rng.seed((seed * _PURPOSES + purpose) << 64 | index)
+    rng.seed(_stream(seed, purpose) << _INDEX_BITS | index)
     return rng
+
+
+_INDEX_BITS = 64
+
+
+def _stream(seed: int, purpose: Purpose) -> int:
+    return seed * _PURPOSES + purpose
+
+
+def purpose_words(seed: int, purpose: Purpose) -> list[int]:
+    """What `reseed` puts above the index: 32-bit words, the lowest first, without zeros on top.
+
+    >>> purpose_words(2**32, Purpose.SEEDS)
+    [1, 3]
+    """
+    stream = _stream(seed, purpose)
+    return [stream >> shift & 0xFFFFFFFF for shift in range(0, stream.bit_length(), 32)]
 
 
 @dataclass(frozen=True)

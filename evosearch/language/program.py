@@ -37,6 +37,25 @@ def float32(value: float) -> float:
     return math.copysign(0.0, rounded) if abs(rounded) < SMALLEST_NORMAL else rounded
 
 
+SCIENTIFIC_BELOW, SCIENTIFIC_FROM = 1e-4, 1e6
+"""Magnitudes outside of these are written with an exponent."""
+
+
+def constant_text(value: float) -> str:
+    """A float32 number with the fewest digits that read back to it.
+
+    NumPy's `str` says the same today; where it begins to write exponents has changed between its versions,
+    and the text of a program must not.
+
+    >>> constant_text(float32(0.1)), constant_text(1e6), constant_text(100.0)
+    ('0.1', '1e+06', '100.0')
+    """
+    number = np.float32(value)
+    if value == 0 or SCIENTIFIC_BELOW <= abs(value) < SCIENTIFIC_FROM:
+        return np.format_float_positional(number, unique=True, trim="0")
+    return np.format_float_scientific(number, unique=True, trim="-", exp_digits=2)
+
+
 class Constant:
     """A finite float32 constant, printed with the fewest digits that read back to the same number.
 
@@ -50,7 +69,7 @@ class Constant:
         self.value = float32(value)
         if not math.isfinite(self.value):
             raise OverflowError(f"a constant must be finite, found {value}")
-        self.text = str(np.float32(self.value))
+        self.text = constant_text(self.value)
         self.abstract: Value | None = None  # filled in by abstract execution, the first time it meets it
 
     def __eq__(self, other: object) -> bool:

@@ -21,8 +21,9 @@ part without it is removed, since the journal still has its outcomes; with it, t
 those ids are dropped.
 
 Reading order: `files` (durable files and the lock), `layout` (names in the folder), `row` (a row of history
-and an evaluation, as values), `journal`, `parts` (values to Parquet and back), `outcomes`, `writer`,
-`reader`. Only `parts` and `reader` see pyarrow. Nothing here executes or unpickles what it reads.
+and an evaluation, as values), `columns` (many rows at once), `journal`, `parts` (values to Parquet and back),
+`gathered` (rows that wait for their part), `outcomes`, `writer`, `reader`. Only `parts`, `gathered` and
+`reader` see pyarrow. Nothing here executes or unpickles what it reads.
 """
 
 from evosearch.records.outcomes import OutcomeReader

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from evosearch.errors import RunError
 from evosearch.evaluation.outcome import Outcome, Status
 from evosearch.json_text import from_json
+from evosearch.records.columns import Column, Columns, Texts, Words
 from evosearch.records.files import write_atomically
 from evosearch.records.layout import SCHEMA, Layout, part_name, parts_in
 from evosearch.records.pages import expanded
@@ -195,18 +196,36 @@ def evaluations_table(evaluations: Sequence[Evaluation]) -> pa.Table:
     return _table(columns, EVALUATIONS)
 
 
-def write_part(layout: Layout, rows: Sequence[Row], evaluations: Sequence[Evaluation]) -> Part:
+def columns_table(columns: Columns) -> pa.Table:
+    """The same of rows that came as columns; the bytes of their texts and numbers are used as they are."""
+    arrays = [_array(columns.columns[field.name], field.type) for field in CANDIDATES]
+    return pa.Table.from_arrays(arrays, schema=CANDIDATES)
+
+
+def _array(column: Column, type_: pa.DataType) -> pa.Array:
+    if isinstance(column, Texts):
+        buffers = pa.py_buffer(column.ends), pa.py_buffer(column.data)
+        return pa.StringArray.from_buffers(len(column.ends) - 1, *buffers)
+    if isinstance(column, Words):
+        places = pa.array(column.places.astype(np.int32))
+        return pa.DictionaryArray.from_arrays(places, list(column.words)).cast(type_)
+    if pa.types.is_fixed_size_binary(type_):
+        return pa.FixedSizeBinaryArray.from_buffers(type_, len(column), [None, pa.py_buffer(column)])
+    return pa.array(column).cast(type_)
+
+
+def write_part(layout: Layout, rows: pa.Table, evaluations: Sequence[Evaluation]) -> Part:
     """Write rows of consecutive ids, and the evaluations of those ids, durably: evaluations first.
 
     Raises:
         RunError: the disk is full, ...
     """
-    first, last_hash = rows[0].id, rows[-1].hash
+    first, last_hash = rows["id"][0].as_py(), rows["hash"][-1].as_py()
     name = part_name(first)
-    part = Part(first, len(rows), last_hash, layout.candidates / name, layout.evaluations / name)
-    about = {"first": first, "rows": len(rows), "last_hash": last_hash.hex()}
+    part = Part(first, rows.num_rows, last_hash, layout.candidates / name, layout.evaluations / name)
+    about = {"first": first, "rows": rows.num_rows, "last_hash": last_hash.hex()}
     _write(part.evaluations, evaluations_table(evaluations), {"first": first, "rows": len(evaluations)})
-    _write(part.candidates, rows_table(rows), about)
+    _write(part.candidates, rows, about)
     return part
 
 

@@ -9,9 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+
 from evosearch.errors import RunError
 from evosearch.evaluation.outcome import Outcome
+from evosearch.records.columns import Columns
 from evosearch.records.files import Lock, make_folder, read_text, remove, write_atomically
+from evosearch.records.gathered import Gathered
 from evosearch.records.journal import Journal, read_journal, write_journal
 from evosearch.records.layout import SCHEMA_TEXT, Layout, parts_in
 from evosearch.records.outcomes import OutcomeReader
@@ -45,7 +49,7 @@ class RunWriter:
         self._rows_per_part = rows_per_part
         self._failure = ""
         self._closed = False
-        self._rows: list[Row] = []
+        self._gathered = Gathered()
         self._next = 0
         self._parts = read_parts(layout)
         self._set_durable()
@@ -153,12 +157,36 @@ class RunWriter:
             raise ValueError(f"rows come in order: expected id {self._next}, found {row.id}")
         self._next += 1
         if row.id < self._durable:
-            if row.id in self._known and self._known[row.id] != row.hash:
-                raise RunError(self._diverged(row))
+            self._compare(row.id, row.hash)
             return
-        self._rows.append(row)
-        if len(self._rows) >= self._rows_per_part:
+        self._gathered.add(row)
+        if self._gathered.count >= self._rows_per_part:
             self.flush()
+
+    def add_columns(self, columns: Columns) -> None:
+        """Record many rows at once; the same as `add` of each.
+
+        Raises:
+            ValueError: they do not begin with the next id.
+            RunError: as of `add`.
+        """
+        if columns.first != self._next:
+            raise ValueError(f"rows come in order: expected id {self._next}, found {columns.first}")
+        end = columns.first + columns.count
+        hashes = columns.columns["hash"]
+        assert isinstance(hashes, np.ndarray), "a hash is bytes"
+        for number in self._known:
+            if columns.first <= number < min(end, self._durable):
+                self._compare(number, hashes[number - columns.first].tobytes())
+        place = max(0, self._durable - columns.first)
+        self._next = end if place >= columns.count else columns.first + place
+        while self._next < end:
+            room = self._rows_per_part - self._gathered.count
+            stop = min(columns.count, place + room)
+            self._gathered.extend(columns, place, stop)
+            self._next, place = columns.first + stop, stop
+            if self._gathered.count >= self._rows_per_part:
+                self.flush()
 
     def flush(self) -> None:
         """Write what was added as a part now, for readers; each call leaves a part, so not too often.
@@ -168,15 +196,14 @@ class RunWriter:
         """
         with self._guarded():
             self._journal.sync()
-            if not self._rows:
+            if not self._gathered.count:
                 return
-            end = self._rows[-1].id + 1
+            end = self._next
             done = [e for e in sorted(self._pending.values()) if 0 <= e.id < end]
-            part = write_part(self._layout, self._rows, done)
+            part = write_part(self._layout, self._gathered.take(), done)
             self._journal.replace(e for e in self._pending.values() if not 0 <= e.id < end)
             self._parts.append(part)
             self._set_durable()
-            self._rows = []
             for evaluation in done:
                 del self._pending[evaluation.id]
 
@@ -251,12 +278,19 @@ class RunWriter:
         for path in self._layout.leftovers() + orphans:
             remove(path)
 
-    def _diverged(self, row: Row) -> str:
-        return (
-            f"{self.path} can't be continued: candidate {row.id} is another program now (hash "
-            f"{row.hash.hex()}) than in the run ({self._known[row.id].hex()}). The run was made by another "
-            "version of evosearch or on another kind of machine: go on there, or take another --out"
-        )
+    def _compare(self, number: int, digest: bytes) -> None:
+        """Whether a row that is on disk is what it was; the last of each part is looked at.
+
+        Raises:
+            RunError: it was another program.
+        """
+        known = self._known.get(number, digest)
+        if known != digest:
+            raise RunError(
+                f"{self.path} can't be continued: candidate {number} is another program now (hash "
+                f"{digest.hex()}) than in the run ({known.hex()}). The run was made by another version of "
+                "evosearch or on another kind of machine: go on there, or take another --out"
+            )
 
 
 @contextlib.contextmanager

@@ -14,9 +14,9 @@ from typing import Any
 from evosearch.config.yaml_file import parse_yaml
 from evosearch.evaluation import Job, Outcome, Plan
 from evosearch.evaluation.settings import with_settings
-from evosearch.evolution import Absorbed, Child, Engine, Scale
+from evosearch.evolution import Absorbed, AnyEngine, Child, Scale, make_engine
 from evosearch.evolution.engine import WARM_START, Counts
-from evosearch.evolution.population import Member
+from evosearch.evolution.population import Scored
 from evosearch.language.abstract import live_statements
 from evosearch.language.program import Statement, program_text
 from evosearch.records import OutcomeReader, Row, RunReader, RunWriter
@@ -253,7 +253,10 @@ class _Session:
         self.best_written: tuple[int, float] | None = None
         self.window: deque[tuple[float, Counts]] = deque()
         warm_start = self.config.program().statements
-        self.engine = Engine(self.rules, warm_start, self.baseline, self._record)
+        writer = self.writer
+        self.engine: AnyEngine = make_engine(
+            self.rules, warm_start, self.baseline, self._record, writer.add_columns
+        )
 
     # ------------------------------------------------------------------ the loop
 
@@ -265,7 +268,7 @@ class _Session:
                 self.pool.submit(jobs)
                 self.sent.update({job.id: job for job in jobs})
             if self.sent:
-                self._take_in(self.pool.collect(0.0 if jobs else SHOW_SECONDS))
+                self._take_in(self.pool.collect(0.0 if jobs or not self.engine.waits else SHOW_SECONDS))
             self._housekeeping()
         self.writer.flush()
 
@@ -380,12 +383,12 @@ class _Session:
             standings=standings,
         )
 
-    def _text(self, statements: tuple[Statement, ...], member: Member) -> str:
+    def _text(self, statements: tuple[Statement, ...], member: Scored) -> str:
         # A factor is part of the program only if all tasks agree on it.
         factors = set(self._factors(member))
         return program_text(with_settings(statements, factors.pop() if len(factors) == 1 else 1.0))
 
-    def _factors(self, member: Member) -> tuple[float, ...]:
+    def _factors(self, member: Scored) -> tuple[float, ...]:
         return tuple(self.config.evaluation.lr_factors[f] for f in member.known.best_factors)
 
     def _write_state(self, summary: Summary) -> None:
@@ -476,10 +479,10 @@ def row_of(absorbed: Absorbed) -> Row:
         mutation.before,
         mutation.after,
         child.invalid,
-        child.judged.hash,
+        child.hash,
         program_text(child.statements),
         len(child.statements),
-        child.judged.live,
+        child.live,
         child.cache_hit,
         absorbed.status.name,
         absorbed.fitness,

@@ -25,9 +25,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
 
+from evosearch.c_library import NoCompilerError
 from evosearch.evaluation.compilations import keep_compilations
 from evosearch.evaluation.interpreters import choose
-from evosearch.evaluation.native.library import NoCompilerError
 from evosearch.language import AbstractExecution, Analysis, analyze, program_text
 from evosearch.language.abstract import live_statements
 from evosearch.language.fingerprint import fingerprint

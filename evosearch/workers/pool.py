@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, Protocol, Self, runtime_checkable
 
+from evosearch.c_library import NoCompilerError
 from evosearch.errors import SearchError
 from evosearch.evaluation import Job, Outcome, Plan
-from evosearch.evaluation.native.library import NoCompilerError
 from proxy_tasks import TaskError
 
 

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from strategies import programs
 
+from evosearch.c_library import compiler
 from evosearch.evaluation import Evaluator, Job, Plan, TaskPlan
 from evosearch.evaluation.flow import OPCODES, Capacity
 from evosearch.evaluation.interpreters import choose, make_interpreter, settled
-from evosearch.evaluation.native import library
 from evosearch.evaluation.native.code import Code, code_of
 from evosearch.evaluation.native.operations import BUILT, INDEX_BITS, Kind, Operation
 from evosearch.evaluation.native.source import source
@@ -313,7 +313,7 @@ LOAD = "from evosearch.evaluation.interpreters import choose; print(choose({!r})
 
 
 def test_it_is_compiled_once_and_found_again_without_a_compiler_run(tmp_path: Path) -> None:
-    log, (real, *_) = tmp_path / "calls", library.compiler()
+    log, (real, *_) = tmp_path / "calls", compiler()
     wrapper = tmp_path / "cc"
     wrapper.write_text(f'#!/bin/sh\necho "$@" >> {log}\nexec {real} "$@"\n')
     wrapper.chmod(0o755)
@@ -349,7 +349,7 @@ def test_a_cache_that_can_not_be_written_to_is_no_reason_to_fail(tmp_path: Path)
 
 
 def test_the_compiler_may_have_arguments(tmp_path: Path) -> None:
-    (cc, *_) = library.compiler()
+    (cc, *_) = compiler()
     done = in_a_new_process(LOAD.format("native"), tmp_path, CC=f"{cc} -g0 -pipe")
     assert done.stdout.strip() == "Choice(name='native', reason='')", done.stderr
     assert len(list((tmp_path / "native").iterdir())) == 1

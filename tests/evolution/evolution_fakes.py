@@ -128,8 +128,8 @@ class Event(NamedTuple):
             tuple(child.mutation),
             child.invalid,
             tuple(s.text for s in child.statements),
-            child.judged.hash,
-            child.judged.live,
+            child.hash,
+            child.live,
             child.cache_hit,
             child.request,
             absorbed.fitness,
@@ -166,7 +166,7 @@ class Drive:
     def tell(self, number: int) -> None:
         child = self.untold.pop(number)
         assert child.request is not None
-        self.engine.tell(number, self.world.outcome(child.judged.hash, child.request.seeds))
+        self.engine.tell(number, self.world.outcome(child.hash, child.request.seeds))
 
     def run(self, schedule: Schedule | None = None) -> list[Event]:
         """To the end; `schedule` tells outcomes after each `ask`, by default at once."""

@@ -80,8 +80,8 @@ def test_a_child_is_its_parent_with_one_mutation() -> None:
         old, new = [s.text for s in parent], [s.text for s in child.statements]
         assert old[place : place + 1] == [before] if before else True
         assert new == old[:place] + [after] * bool(after) + old[place + bool(before) :]
-        assert analyze(child.statements).hash == child.judged.hash.hex()
-        assert sum(analyze(child.statements).live) == child.judged.live
+        assert analyze(child.statements).hash == child.hash.hex()
+        assert sum(analyze(child.statements).live) == child.live
         kinds[child.mutation.kind] += 1
     assert set(kinds) == {"insert", "modify", "delete"}
     assert max(len(child.statements) for child in drive.children) <= MUTATION.max_statements
@@ -148,9 +148,9 @@ def test_a_duplicate_under_way_is_a_hit_and_gets_the_same_score() -> None:
 
     def schedule(drive: Drive, child: Child | None) -> None:
         if child is not None and child.cache_hit and child.known.status is None:
-            twins.append((first[child.judged.hash], child.id))
+            twins.append((first[child.hash], child.id))
         if child is not None:
-            first.setdefault(child.judged.hash, child.id)
+            first.setdefault(child.hash, child.id)
         as_late_as_allowed(drive, child)
 
     events = drive.run(schedule)
@@ -360,7 +360,7 @@ def test_seeds_accumulate_each_time_a_program_is_bred_again() -> None:
     events = drive.run()
     most = 0
     for children in by_program(drive):
-        if children[0].judged.hash == hash_of(ADAMW):
+        if children[0].hash == hash_of(ADAMW):
             assert all(c.request is None for c in children)
             continue
         alive = events[children[0].id].status is Status.OK
@@ -409,7 +409,7 @@ def test_fitness_is_the_mean_so_far_with_the_penalty(lag: int) -> None:
     assert scale.unit == pytest.approx(min(sums) / 6)
     checked = 0
     for children in by_program(drive):
-        digest, seeds = children[0].judged.hash, []
+        digest, seeds = children[0].hash, []
         for child in children:
             event = events[child.id]
             seeds += child.request.seeds[0] if child.request else ()
@@ -437,7 +437,7 @@ def test_a_program_that_fails_on_one_seed_has_failed_and_gets_no_more(lag: int) 
                 # Only seeds given out before the failure was known.
                 assert child.request is None or child.id < failed + lag
             seeds = child.request.seeds[0] if child.request else ()
-            if any(world.fails(child.judged.hash, 0, s) for s in seeds):
+            if any(world.fails(child.hash, 0, s) for s in seeds):
                 failed = child.id if failed is None else failed
                 assert (event.status, event.fitness) == (Status.DIVERGED, math.inf)
         late += failed is not None and failed > children[0].id

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from worker_fakes import Fake, fake_plan, job, runs
 
+from evosearch.c_library import NoCompilerError
 from evosearch.errors import SearchError
 from evosearch.evaluation import Status
-from evosearch.evaluation.native.library import NoCompilerError
 from evosearch.workers import InProcessPool
 from proxy_tasks import TaskError
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from evosearch.c_library import NoCompilerError
 from evosearch.evaluation import Job, Outcome, Plan, Status, TaskPlan, Tuned
-from evosearch.evaluation.native.library import NoCompilerError
 from evosearch.runtime import ENVIRONMENT
 from proxy_tasks import TaskError
 

@@ -1,0 +1,443 @@
+"""The native engine: the history of `evolution.engine`, bred in machine code.
+
+C breeds children, finds out which scores are known, and gives those their places; here is what it can't
+decide by itself: what is learned from an outcome, what to evaluate a new program with, who leads, when runs
+end.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evosearch.evaluation import Outcome, Status
+from evosearch.evolution.cache import Cache
+from evosearch.evolution.engine import (
+    LEADERS,
+    MAX_ATTEMPTS,
+    WARM_START,
+    Child,
+    Counts,
+    judge_warm_start,
+    known_warm_start,
+    no_valid_child,
+)
+from evosearch.evolution.fitness import Known, Scale
+from evosearch.evolution.native.tables import (
+    INFO,
+    KINDS,
+    NUMBERS,
+    ROWS,
+    STATEMENT_BYTES,
+    STATUSES,
+    TEXTS,
+    Tables,
+    library,
+)
+from evosearch.evolution.population import Leaders, Scored
+from evosearch.evolution.requests import Request, Requests
+from evosearch.evolution.rules import Rules
+from evosearch.language.abstract import AbstractExecution
+from evosearch.language.fingerprint import fingerprint
+from evosearch.language.mutation import Mutation
+from evosearch.language.program import Statements
+from evosearch.records.columns import Column, Columns, Texts, Words
+
+AT_ONCE = 4096
+"""So many children are bred in one call at most, so that whoever drives the search can look up."""
+
+
+class Event(IntEnum):
+    """Why C returned; the order is that of `breeder.c`."""
+
+    OVER = 0
+    AWAITED = 1
+    ROWS_FULL = 2
+    LEADER = 3
+    RUN_ENDS = 4
+    SPENT = 5
+    LIMIT = 6
+    NEW = 7
+    MORE = 8
+    NO_CHILD = 9
+    OVERFLOW = 10
+    NO_MEMORY = 11
+
+
+_INFO = {name: place for place, name in enumerate(INFO)}
+
+
+class NativeEngine:
+    """The state of a search; see `evolution.Engine`, which tells the same history.
+
+    Children whose score is known are bred, and take their places, without being shown: `ask` gives only those
+    that somebody has to evaluate.
+
+    Args:
+        rules: what the search is.
+        warm_start: the statements of a valid program.
+        baseline: outcome of training the warm start with all seeds of the pools.
+        on_rows: called with children in order of ids, after they have taken their places.
+
+    Raises:
+        SearchError: the warm start is invalid or does not train.
+        NoCompilerError: there is no machine code for this machine.
+    """
+
+    def __init__(
+        self, rules: Rules, warm_start: Statements, baseline: Outcome, on_rows: Callable[[Columns], None]
+    ) -> None:
+        self.rules = rules
+        judged = judge_warm_start(rules, AbstractExecution(), warm_start)
+        self.scale = Scale.of(rules.seeds.pools, baseline)
+        known = known_warm_start(rules, self.scale, baseline)
+        self.warm_start = Scored(WARM_START, known, warm_start)
+        self.round = self.restart = 0
+        self.waits = False
+        self._on_rows = on_rows
+        self._requests = Requests(rules, self.scale)
+        self._requested = self._steps = self._handed = 0
+        self._outcomes: dict[int, Outcome] = {}
+        self._awaited: dict[int, Child] = {}
+        self._fingerprints = Cache(rules.cache)
+        self._leaders = Leaders(LEADERS)
+        self._tables = Tables(rules, warm_start, MAX_ATTEMPTS)
+        self._shared = self._tables.shared
+        self._info = self._shared.info
+        self._knowns: list[Known | None] = [None] * len(self._shared.fitness)
+        self._alive = _Alive(rules, len(self._knowns))
+        self._c = library()
+        self._breeder = self._c.breeder_new(self._tables.setup)
+        if not self._breeder:
+            raise MemoryError("there is not enough memory for the population and the cache")
+        weakref.finalize(self, self._c.breeder_delete, self._breeder)
+        self._set(programs=_or_none(rules.budget.programs), patience=_or_none(rules.restarts.patience))
+        self._set(run_programs=_or_none(rules.restarts.programs))
+        self._put(judged.hash, known)
+        if rules.fingerprint:
+            self._fingerprints.put(fingerprint(warm_start, judged), known)
+        self._offer(self.warm_start)
+        self._begin_run(self.warm_start)
+
+    # ------------------------------------------------------------------ what the driver calls
+
+    def ask(self) -> Child | None:
+        """The next child to evaluate, or None: if `waits`, outcomes must be told first or the search is over;
+        otherwise many children were bred whose scores are known.
+        """
+        child, self.waits = None, False
+        while child is None:
+            self._set(is_spent=self._is_spent())
+            event = Event(self._c.breeder_advance(self._breeder, AT_ONCE))
+            if event in (Event.NEW, Event.MORE):
+                child = self._admit(event)
+            elif event is Event.AWAITED:
+                self.waits = not self._absorb()
+            elif event is Event.LEADER:
+                known = self._knowns[self._get("event_slot")]
+                assert known is not None, "a child under way keeps its slot"
+                self._offer(Scored(self._get("event_id"), known, self._shown()))
+            elif event is Event.RUN_ENDS:
+                self._next_run()
+            elif event is Event.SPENT:
+                self.stop()
+            elif event is Event.ROWS_FULL:
+                self._hand_over()
+            elif event is Event.OVER:
+                self.waits = True
+            elif event is not Event.LIMIT:
+                raise self._error(event)
+            if self.waits or event is Event.LIMIT:
+                break
+        if child is None or self._get("filled") >= ROWS // 2:
+            self._hand_over()
+        return child
+
+    def tell(self, number: int, outcome: Outcome) -> None:
+        """The outcome of a child's request."""
+        self._outcomes[number] = outcome
+
+    def stop(self) -> None:
+        """Breed no further; the children under way are still awaited."""
+        self._set(stopped=1)
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is bred any more and every child has taken its place."""
+        return bool(self._get("stopped")) and not self.under_way
+
+    @property
+    def under_way(self) -> int:
+        """Children bred that have not taken their place yet."""
+        return self._get("next") - self._get("first")
+
+    @property
+    def counts(self) -> Counts:
+        """Totals since the beginning; all follow from the history alone."""
+        names = ("generated", "invalid", "cache_hits")
+        generated, invalid, hits = map(self._get, names)
+        lengths = self._get("statements"), self._get("live")
+        return Counts(generated, invalid, hits, self._requested, self._steps, *lengths)
+
+    def leaders(self) -> list[Scored]:
+        """The best programs so far, best first, distinct by hash."""
+        return self._leaders.ranked()
+
+    def best(self) -> Scored:
+        """The best program so far."""
+        return self._leaders.best()
+
+    # ------------------------------------------------------------------ numbers that both sides see
+
+    def _get(self, name: str) -> int:
+        return int(self._info[_INFO[name]])
+
+    def _set(self, **numbers: int) -> None:
+        for name, number in numbers.items():
+            self._info[_INFO[name]] = number
+
+    def _is_spent(self) -> bool:
+        budget = self.rules.budget
+        return (budget.evaluations is not None and self._requested >= budget.evaluations) or (
+            budget.steps is not None and self._steps >= budget.steps
+        )
+
+    def _shown(self) -> Statements:
+        """The program of an event."""
+        size = self._get("event_length") * STATEMENT_BYTES
+        return self._tables.packing.unpack(self._shared.shown[:size].tobytes())
+
+    # ------------------------------------------------------------------ slots: what is known, for C
+
+    def _slot(self, known: Known) -> int:
+        """The slot of what is known; a new one unless it has one that C keeps."""
+        slot = known.slot
+        if slot >= 0 and self._knowns[slot] is known and not self._c.breeder_is_free(self._breeder, slot):
+            return slot
+        slot = int(self._c.breeder_slot(self._breeder))
+        assert slot >= 0, "there are as many slots as can be kept"
+        known.slot = slot
+        self._knowns[slot] = known
+        self._learned(known)
+        return slot
+
+    def _learned(self, known: Known) -> None:
+        """Tell C what is known now."""
+        slot, shared = known.slot, self._shared
+        shared.fitness[slot] = known.fitness
+        shared.status[slot] = -1 if known.status is None else STATUSES.index(known.status)
+        shared.seeds[slot] = known.count
+        shared.more[slot] = self._requests.wants_more(known)
+        shared.leads[slot] = known in self._leaders
+        self._alive.learned(known)
+
+    def _put(self, digest: bytes, known: Known) -> int:
+        slot = self._slot(known)
+        self._c.breeder_put(self._breeder, digest, slot)
+        return slot
+
+    def _offer(self, program: Scored) -> None:
+        """To the leaders."""
+        gone = self._leaders.offer(program)
+        for known in (program.known, *([gone.known] if gone else [])):
+            if self._knowns[known.slot] is known:
+                self._shared.leads[known.slot] = known in self._leaders
+        self._c.breeder_set_bar(self._breeder, self._leaders.bar)
+
+    # ------------------------------------------------------------------ events
+
+    def _admit(self, event: Event) -> Child | None:
+        """The child of an event is under way; None if its score turns out to be known."""
+        digest, number = self._shared.shown_hash.tobytes(), self._get("event_id")
+        statements = self._shown()
+        request: Request | None = None
+        if event is Event.MORE:
+            known = self._knowns[self._get("event_slot")]
+            assert known is not None, "what the cache keeps has its slot"
+            slot, hit = known.slot, True
+        else:
+            known, hit = self._recognized(statements)
+            slot = self._put(digest, known)
+        if known.assigned == 0:
+            request = self._requests.first(number, digest, known, self._population())
+        elif self._requests.wants_more(known):
+            request = self._requests.further(known)
+        self._shared.more[slot] = self._requests.wants_more(known)
+        self._c.breeder_admit(self._breeder, slot, hit, request is not None)
+        if request is None:
+            return None
+        self._requested += 1
+        child = Child(
+            number,
+            self._get("event_parent"),
+            self._get("event_round"),
+            self._get("event_restart"),
+            self._mutation(),
+            self._get("event_invalid"),
+            statements,
+            digest,
+            self._get("event_live"),
+            known,
+            hit,
+            request,
+        )
+        self._awaited[number] = child
+        return child
+
+    def _recognized(self, statements: Statements) -> tuple[Known, bool]:
+        """What is known of a program by its behaviour, and whether that is anything."""
+        if not self.rules.fingerprint:
+            return Known(), False
+        behaviour = fingerprint(statements)
+        known = self._fingerprints.get(behaviour)
+        if known is not None:
+            return known, True
+        known = Known()
+        self._fingerprints.put(behaviour, known)
+        return known, False
+
+    def _mutation(self) -> Mutation:
+        texts = []
+        for place, name in ((-2, "event_had"), (-1, "event_has")):
+            packed = self._shared.shown.reshape(-1, STATEMENT_BYTES)[place].tobytes()
+            texts.append(self._tables.packing.statement(packed).text if self._get(name) else "")
+        return Mutation(KINDS[self._get("event_kind")], self._get("event_position"), *texts)
+
+    def _absorb(self) -> bool:
+        """Give the oldest child under way its place; False if its outcome is not there yet."""
+        number = self._get("first")
+        outcome = self._outcomes.pop(number, None)
+        if outcome is None:
+            return False
+        child = self._awaited.pop(number)
+        request, known = child.request, child.known
+        assert request is not None, "a child that is awaited was requested"
+        known.learn(self.scale, request.seeds, outcome, self.rules.seeds.penalty)
+        self._steps += outcome.steps
+        self._learned(known)
+        self._c.breeder_take_place(self._breeder, outcome.steps, outcome.seconds)
+        self._offer(Scored(number, known, child.statements))
+        return True
+
+    def _next_run(self) -> None:
+        """Begin the next run, or stop after the last one; all children of this one have their places."""
+        self.restart += 1
+        if self.restart == self.rules.restarts.runs:
+            self.restart = 0
+            self.round += 1
+        if self.round == self.rules.restarts.rounds:
+            self.stop()
+        else:
+            self._begin_run(self.warm_start if self.round == 0 else self.best())
+
+    def _begin_run(self, founder: Scored) -> None:
+        self._requests.begin_run()
+        packed = self._tables.packing.pack(founder.statements)
+        slot = self._slot(founder.known)
+        about = (founder.id, slot, self.round, self.restart)
+        valid = self._c.breeder_begin_run(self._breeder, packed, len(founder.statements), *about)
+        assert valid, "it was valid when it was bred"
+
+    def _population(self) -> _Alive:
+        """The quantiles of the population as it stands; who is in it is asked for only if hurdles are set."""
+        self._alive.whose = self._members
+        return self._alive
+
+    def _members(self) -> NDArray[np.int64]:
+        slots = np.zeros(self.rules.population, np.int64)
+        self._c.breeder_members(self._breeder, slots.ctypes.data)
+        return slots
+
+    # ------------------------------------------------------------------ rows
+
+    def _error(self, event: Event) -> Exception:
+        if event is Event.NO_CHILD:
+            return no_valid_child(self.rules, MAX_ATTEMPTS)
+        if event is Event.OVERFLOW:
+            return OverflowError(
+                "a random constant does not fit float32: lower search.mutation.constants.std"
+            )
+        return MemoryError("there is not enough memory to breed")
+
+    def _hand_over(self) -> None:
+        """Give away the rows that C has filled."""
+        count = self._get("filled")
+        if not count:
+            return
+        shared, first = self._shared, self._handed
+        columns: dict[str, Column] = {
+            name: numbers[:count].copy() for name, numbers in zip(NUMBERS, shared.numbers, strict=True)
+        }
+        columns["mutation"] = Words(_whole(columns["mutation"]), KINDS)
+        columns["outcome"] = Words(_whole(columns["outcome"]), tuple(status.name for status in STATUSES))
+        columns["score"], columns["seconds"] = shared.reals[:, :count].copy()
+        columns["hash"] = shared.hashes[:count].copy()
+        for name, ends, data in zip(TEXTS, shared.ends, shared.texts, strict=True):
+            columns[name] = Texts(ends[: count + 1].copy(), data[: ends[count]].tobytes())
+        self._handed += count
+        self._set(filled=0)
+        self._on_rows(Columns(first, count, columns))
+
+
+class _Alive:
+    """What the population's members reached, by slot: the quantiles of `Population`, on arrays.
+
+    Attributes:
+        whose: gives the slots of the population.
+    """
+
+    whose: Callable[[], NDArray[np.int64]]
+
+    def __init__(self, rules: Rules, slots: int) -> None:
+        tasks = len(rules.seeds.pools)
+        self._ok = np.zeros(slots, bool)
+        self._hurdled = np.zeros(slots, bool)
+        self._scores = np.zeros((slots, tasks))
+        self._hurdles = np.zeros((slots, tasks, rules.hurdles.count))
+        self._wanted = bool(rules.hurdles.count or rules.hurdles.seeds)
+
+    def learned(self, known: Known) -> None:
+        """Take in what is known now."""
+        if not self._wanted:
+            return
+        slot = known.slot
+        self._ok[slot] = known.status is Status.OK
+        if not self._ok[slot]:
+            return
+        self._scores[slot] = [min(task) / known.count for task in known.sums]
+        self._hurdled[slot] = bool(known.hurdles)
+        if known.hurdles:
+            self._hurdles[slot] = known.hurdles
+
+    def hurdle_quantile(self, task: int, hurdle: int, quantile: float) -> float:
+        """See `Population.hurdle_quantile`."""
+        slots = self.whose()
+        return _quantile(
+            self._hurdles[slots, task, hurdle][self._ok[slots] & self._hurdled[slots]], slots, quantile
+        )
+
+    def score_quantile(self, task: int, quantile: float) -> float:
+        """See `Population.score_quantile`."""
+        slots = self.whose()
+        return _quantile(self._scores[slots, task][self._ok[slots]], slots, quantile)
+
+
+def _quantile(numbers: NDArray[np.float64], members: NDArray[np.int64], quantile: float) -> float:
+    """Of all members; those that have no number count as infinite."""
+    place = min(len(members) - 1, int(quantile * len(members)))
+    return float(np.sort(numbers)[place]) if place < len(numbers) else float("inf")
+
+
+def _whole(column: Any) -> NDArray[np.int64]:
+    numbers: NDArray[np.int64] = column
+    return numbers
+
+
+def _or_none(limit: int | None) -> int:
+    """A limit as C takes it: -1 for none."""
+    return -1 if limit is None else limit
