@@ -35,7 +35,7 @@ from evosearch.runtime import rare_garbage_collection
 from evosearch.search.run import row_of
 from evosearch.simplify import simplify
 
-PROGRAMS = 30_000
+PROGRAMS = 100_000
 SEEDS = (0, 1, 2)
 """Searches differ in how long their programs are."""
 GROWTH = 1_000_000

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from operator import truediv
 
 from evosearch.errors import SearchError
 from evosearch.evaluation import Outcome, Status, best_factor
@@ -69,16 +70,13 @@ class Scale:
         """Running losses at the hurdles relative to the warm start's, mean over seeds: [task][hurdle]."""
         ratios = []
         for base, places, task in zip(self.hurdles, seeds, outcome.hurdles, strict=False):
-            rows = [
-                [x / b for x, b in zip(row, base[s], strict=True)]
-                for s, row in zip(places, task, strict=False)
-            ]
-            ratios.append(tuple(total / len(rows) for total in _column_sums(rows)))
+            rows = [list(map(truediv, row, base[s])) for s, row in zip(places, task, strict=False)]
+            ratios.append(tuple([total / len(rows) for total in _column_sums(rows)]))
         return tuple(ratios)
 
 
 def _column_sums(rows: list[list[float]]) -> list[float]:
-    return [sum(column) for column in zip(*rows, strict=True)]
+    return list(map(sum, zip(*rows, strict=True)))
 
 
 class Known:

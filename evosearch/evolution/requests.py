@@ -57,6 +57,7 @@ class Requests:
         """Forget the hurdles: another population sets them anew."""
         self._bars = _Bars((), ())
         self._bars_at = 0
+        self._last: Request | None = None
 
     def wants_more(self, known: Known) -> bool:
         """Whether a program that was evaluated gets another seed when it is bred again."""
@@ -106,6 +107,9 @@ class Requests:
         interval = max(BARS_INTERVAL, self._rules.population // 4)
         if not (self._bars.losses or self._bars.scores) or number - self._bars_at >= interval:
             self._bars_at, self._bars = number, self._bars_now(population)
+            self._last = None
+        if self._last is not None and self._last.seeds is seeds:
+            return self._last  # the same seeds at the same hurdles, as nearly all requests of fixed seeds are
         thresholds = tuple(
             tuple(tuple(r * b for r, b in zip(ratios, base[seed], strict=True)) for seed in places)
             for ratios, base, places in zip(self._bars.losses, scale.hurdles, seeds, strict=False)
@@ -114,7 +118,8 @@ class Requests:
             tuple(score / scale.unit * base[seed] for seed in places)
             for score, base, places in zip(self._bars.scores, scale.metrics, seeds, strict=False)
         )
-        return Request(seeds, thresholds, limits)
+        self._last = Request(seeds, thresholds, limits)
+        return self._last
 
     def _bars_now(self, population: Quantiles) -> _Bars:
         hurdles, tasks = self._rules.hurdles, range(len(self._rules.seeds.pools))

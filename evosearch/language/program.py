@@ -63,21 +63,32 @@ class Constant:
     '0.9'
     """
 
-    __slots__ = ("abstract", "text", "value")
+    __slots__ = ("_text", "abstract", "value")
 
     def __init__(self, value: float) -> None:
         self.value = float32(value)
         if not math.isfinite(self.value):
             raise OverflowError(f"a constant must be finite, found {value}")
-        self.text = constant_text(self.value)
+        self._text = ""
         self.abstract: Value | None = None  # filled in by abstract execution, the first time it meets it
 
+    @property
+    def text(self) -> str:
+        """As programs print it; found when somebody asks."""
+        if not self._text:
+            self._text = constant_text(self.value)
+        return self._text
+
     def __eq__(self, other: object) -> bool:
-        # By text, so that 0.0 and -0.0 differ: 1 / -0.0 is not 1 / 0.0.
-        return isinstance(other, Constant) and self.text == other.text
+        # 0.0 and -0.0 differ: 1 / -0.0 is not 1 / 0.0.
+        return (
+            isinstance(other, Constant)
+            and self.value == other.value
+            and math.copysign(1.0, self.value) == math.copysign(1.0, other.value)
+        )
 
     def __hash__(self) -> int:
-        return hash(self.text)
+        return hash(self.value)
 
     def __repr__(self) -> str:
         return f"Constant({self.text})"
@@ -98,7 +109,6 @@ class Statement:
         primitive: a canonical name of the table in `primitives`.
         args: what the primitive is applied to; floats become constants.
         variables: the names among `args`.
-        text: as a program spells it.
 
     >>> Statement("m", "interp", ("g", "m", 0.9)).text
     'm = interp(g, m, 0.9)'
@@ -106,14 +116,21 @@ class Statement:
 
     # Written out and no frozen dataclass: a search makes one for nearly every child, and this is three times
     # as fast.
-    __slots__ = ("args", "primitive", "target", "text", "variables")
+    __slots__ = ("_text", "args", "primitive", "target", "variables")
 
     def __init__(self, target: str, primitive: str, args: Iterable[Argument | float]) -> None:
         self.target: Final = target
         self.primitive: Final = primitive
         self.args: Final = tuple([a if isinstance(a, (str, Constant)) else Constant(a) for a in args])
         self.variables: Final = tuple([a for a in self.args if isinstance(a, str)])
-        self.text: Final = f"{target} = {_expression(primitive, self.args)}"
+        self._text = ""
+
+    @property
+    def text(self) -> str:
+        """As a program spells it; found when somebody asks."""
+        if not self._text:
+            self._text = f"{self.target} = {_expression(self.primitive, self.args)}"
+        return self._text
 
     def __eq__(self, other: object) -> bool:
         return (

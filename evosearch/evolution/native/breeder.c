@@ -17,6 +17,7 @@ enum { OVER, AWAITED, ROWS_FULL, LEADER, RUN_ENDS, SPENT, LIMIT, NEW, MORE, NO_C
 enum { INSERT, MODIFY, DELETE, RANDOM };
 enum { VAR_W, VAR_G, VAR_M, VAR_V, VAR_LR, VAR_UPDATE, FIRST_OTHER };
 enum { SCALAR, LEAFWISE, TENSOR };
+enum { WORDS = 624, LANES = 8, MAX_KEY = 64 };
 enum { DIGEST = 16, INPUTS = 5, STATE = 1 << VAR_M | 1 << VAR_V, CONSTANT_OP = 255 };
 
 typedef struct {
@@ -55,8 +56,9 @@ typedef struct {
 } Generation;
 
 typedef struct {
-    uint32_t state[624];
-    int at, twisted, has_gauss;
+    int64_t group; /* the first of the children whose states these are */
+    uint32_t states[WORDS][LANES];
+    int lane, at, twisted, has_gauss;
     double gauss;
 } Random;
 
@@ -82,7 +84,7 @@ typedef struct {
     int64_t *status, *seeds;
     uint8_t *leads, *more;           /* whether it is a leader; whether it wants another seed when bred again */
     int64_t *info;                   /* see the enumeration below */
-    Statement *shown;                /* (max_statements + 2,) the program of an event; then before and after */
+    Statement *shown;                /* (max_statements + 1,) the program of an event; last what its mutation took */
     uint8_t *shown_hash;
     int64_t *numbers;                /* (13, rows) the rows' columns of whole numbers, see `tell_row` */
     double *reals;                   /* (2, rows) score, seconds */
@@ -106,6 +108,7 @@ typedef struct {
     int64_t ring;
     int64_t *members; /* ids of the population, -1 for a copy of the founder, in a ring from `oldest` on */
     int64_t oldest;
+    size_t variables;
     double run_best, leaders_bar;
     int64_t run_first, run_best_at;
     int32_t round, restart;
@@ -118,7 +121,7 @@ typedef struct {
     int32_t *value_index;
     int starved; /* of memory */
     Random random;
-    uint32_t seeded[624];
+    uint32_t seeded[WORDS]; /* where every seed begins */
     int32_t *value_of; /* of each variable, -1 where it has none */
     uint8_t *changed;
     int64_t *names, *taken;
@@ -133,34 +136,53 @@ enum { VALUES = 200000, TEXTS = 1 << 13 };
 
 static void random_prepare(Breeder *b) {
     b->seeded[0] = 19650218u;
-    for (int i = 1; i < 624; i++) {
-        b->seeded[i] = 1812433253u * (b->seeded[i - 1] ^ b->seeded[i - 1] >> 30) + (uint32_t)i;
+    for (uint32_t i = 1; i < WORDS; i++) {
+        b->seeded[i] = 1812433253u * (b->seeded[i - 1] ^ b->seeded[i - 1] >> 30) + i;
     }
+    b->random.group = -1;
+}
+
+/* The states of `LANES` children from `group` on. Each word waits for the one before it, so one state alone would
+   take as long as all of them side by side. */
+static void seed_group(Breeder *b, int64_t group) {
+    /* A seed is the big number (seed words, child) of 32-bit words, the lowest first, without zeros on top; all
+       children of a group have the same upper words. */
+    uint32_t above[MAX_KEY], (*mt)[LANES] = b->random.states, last[LANES];
+    int words = 2;
+    above[1] = (uint32_t)((uint64_t)group >> 32);
+    for (int64_t i = 0; i < b->s.seed_words; i++) above[words++] = b->s.seed[i];
+    while (words > 1 && above[words - 1] == 0) words--;
+    for (int i = 0; i < WORDS; i++) {
+        for (int lane = 0; lane < LANES; lane++) mt[i][lane] = b->seeded[i];
+    }
+    int i = 1, j = 0;
+    for (int lane = 0; lane < LANES; lane++) last[lane] = mt[0][lane];
+    for (int k = WORDS > words ? WORDS : words; k; k--) {
+        for (int lane = 0; lane < LANES; lane++) {
+            const uint32_t key = j ? above[j] : (uint32_t)group + (uint32_t)lane;
+            const uint32_t mixed = (mt[i][lane] ^ (last[lane] ^ last[lane] >> 30) * 1664525u) + key + (uint32_t)j;
+            last[lane] = mt[i][lane] = mixed;
+        }
+        if (++i == WORDS) memcpy(mt[0], mt[WORDS - 1], sizeof mt[0]), i = 1;
+        if (++j == words) j = 0;
+    }
+    for (int k = WORDS - 1; k; k--) {
+        for (int lane = 0; lane < LANES; lane++) {
+            const uint32_t mixed = (mt[i][lane] ^ (last[lane] ^ last[lane] >> 30) * 1566083941u) - (uint32_t)i;
+            last[lane] = mt[i][lane] = mixed;
+        }
+        if (++i == WORDS) memcpy(mt[0], mt[WORDS - 1], sizeof mt[0]), i = 1;
+    }
+    for (int lane = 0; lane < LANES; lane++) mt[0][lane] = 0x80000000u;
+    b->random.group = group;
 }
 
 static void random_seed(Breeder *b, int64_t number) {
-    /* The seed is the big number (seed words, number) of 32-bit words, lowest first, without zeros on top. */
-    uint32_t key[2 + 64], *mt = b->random.state;
-    int words = 2;
-    key[0] = (uint32_t)number;
-    key[1] = (uint32_t)((uint64_t)number >> 32);
-    for (int64_t i = 0; i < b->s.seed_words; i++) key[words++] = b->s.seed[i];
-    while (words > 1 && key[words - 1] == 0) words--;
-    memcpy(mt, b->seeded, sizeof b->random.state);
-    int i = 1, j = 0;
-    uint32_t last = mt[0];
-    for (int k = 624 > words ? 624 : words; k; k--) {
-        last = mt[i] = (mt[i] ^ (last ^ last >> 30) * 1664525u) + key[j] + (uint32_t)j;
-        if (++i == 624) mt[0] = mt[623], i = 1;
-        if (++j == words) j = 0;
-    }
-    last = mt[i - 1];
-    for (int k = 623; k; k--) {
-        last = mt[i] = (mt[i] ^ (last ^ last >> 30) * 1566083941u) - (uint32_t)i;
-        if (++i == 624) mt[0] = mt[623], i = 1;
-    }
-    mt[0] = 0x80000000u;
-    b->random.at = b->random.twisted = b->random.has_gauss = 0;
+    Random *r = &b->random;
+    const int64_t group = number & ~(int64_t)(LANES - 1);
+    if (group != r->group) seed_group(b, group);
+    r->lane = (int)(number - group);
+    r->at = r->twisted = r->has_gauss = 0;
 }
 
 static inline uint32_t twist(uint32_t here, uint32_t next, uint32_t far) {
@@ -169,19 +191,20 @@ static inline uint32_t twist(uint32_t here, uint32_t next, uint32_t far) {
 }
 
 static uint32_t random_word(Random *r) {
-    uint32_t *mt = r->state, y;
-    if (!r->twisted && r->at < 624 - 397) {
-        y = twist(mt[r->at], mt[r->at + 1], mt[r->at + 397]); /* few are drawn: no need to make all 624 */
+    uint32_t(*mt)[LANES] = r->states, y;
+    const int l = r->lane, far = 397;
+    if (!r->twisted && r->at < WORDS - far) {
+        y = twist(mt[r->at][l], mt[r->at + 1][l], mt[r->at + far][l]); /* few are drawn: no need to make them all */
     } else {
-        if (!r->twisted || r->at == 624) {
+        if (!r->twisted || r->at == WORDS) {
             int i = 0;
-            for (; i < 624 - 397; i++) mt[i] = twist(mt[i], mt[i + 1], mt[i + 397]);
-            for (; i < 623; i++) mt[i] = twist(mt[i], mt[i + 1], mt[i + 397 - 624]);
-            mt[623] = twist(mt[623], mt[0], mt[396]);
+            for (; i < WORDS - far; i++) mt[i][l] = twist(mt[i][l], mt[i + 1][l], mt[i + far][l]);
+            for (; i < WORDS - 1; i++) mt[i][l] = twist(mt[i][l], mt[i + 1][l], mt[i + far - WORDS][l]);
+            mt[i][l] = twist(mt[i][l], mt[0][l], mt[far - 1][l]);
             r->twisted = 1;
-            if (r->at == 624) r->at = 0;
+            if (r->at == WORDS) r->at = 0;
         }
-        y = mt[r->at];
+        y = mt[r->at][l];
     }
     r->at++;
     y ^= y >> 11;
@@ -553,7 +576,7 @@ static void canonical_hash(const Value *update, const Value *m, const Value *v, 
 
 static int32_t count_live(Breeder *b, const Program *program) {
     uint8_t *needed = b->changed;
-    memset(needed, 0, (size_t)b->s.variables);
+    memset(needed, 0, b->variables);
     needed[VAR_UPDATE] = 1;
     needed[VAR_M] = (program->carried >> VAR_M) & 1;
     needed[VAR_V] = (program->carried >> VAR_V) & 1;
@@ -577,7 +600,7 @@ static int judge(Breeder *b, Program *child, const Program *parent) {
     const int32_t fresh = parent ? same + child->has : child->length;
     for (int64_t i = 0; i < b->s.variables; i++) b->value_of[i] = -1;
     for (int32_t i = 0; i < INPUTS; i++) b->value_of[i] = i;
-    memset(b->changed, 0, (size_t)b->s.variables);
+    memset(b->changed, 0, b->variables);
     for (int32_t i = 0; i < same; i++) {
         b->value_of[child->statements[i].target] = child->values[i] = parent->values[i];
     }
@@ -919,7 +942,6 @@ static void show(Breeder *b, const Program *c) {
     info[EVENT_LENGTH] = c->length, info[EVENT_LIVE] = c->live, info[EVENT_SLOT] = c->slot;
     memcpy(b->s.shown, c->statements, (size_t)c->length * sizeof *c->statements);
     b->s.shown[b->s.max_statements] = c->before;
-    b->s.shown[b->s.max_statements + 1] = c->after;
     memcpy(b->s.shown_hash, c->hash, DIGEST);
 }
 
@@ -1017,9 +1039,10 @@ Breeder *breeder_new(const Setup *setup) {
     b->s = *setup;
     b->ring = setup->population + setup->lag + 1;
     b->leaders_bar = INFINITY;
+    b->variables = (size_t)setup->variables;
     for (b->buckets = 64; b->buckets < 2 * setup->cache; b->buckets *= 2) {}
     const size_t names = (size_t)(INPUTS + 2 + setup->max_statements);
-    const size_t variables = (size_t)setup->variables, slots = (size_t)setup->slots, buckets = (size_t)b->buckets;
+    const size_t variables = b->variables, slots = (size_t)setup->slots, buckets = (size_t)b->buckets;
     b->children = calloc((size_t)b->ring, sizeof *b->children);
     b->members = calloc((size_t)setup->population, sizeof *b->members);
     b->young.entries = calloc(buckets, sizeof(Entry)), b->old.entries = calloc(buckets, sizeof(Entry));
@@ -1055,8 +1078,16 @@ Breeder *breeder_new(const Setup *setup) {
     return b;
 }
 
-/* A slot that nobody uses, -1 if there is none. It is kept by whatever is put or admitted with it. */
-int64_t breeder_slot(Breeder *b) { return b->free_count ? b->free_slots[--b->free_count] : -1; }
+/* A slot that nobody uses, -1 if there is none; nothing is known of its program. It is kept by whatever is put or
+   admitted with it. */
+int64_t breeder_slot(Breeder *b) {
+    if (!b->free_count) return -1;
+    const int32_t slot = b->free_slots[--b->free_count];
+    b->s.fitness[slot] = INFINITY;
+    b->s.status[slot] = -1;
+    b->s.seeds[slot] = b->s.leads[slot] = b->s.more[slot] = 0;
+    return slot;
+}
 
 /* Whether nothing keeps a slot any more. */
 int64_t breeder_is_free(Breeder *b, int64_t slot) { return b->references[slot] == 0; }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +69,35 @@ class Event(IntEnum):
     NO_MEMORY = 11
 
 
+class Shown(NamedTuple):
+    """What C says of the child of an event, in the order of `tables.INFO`; see `engine.Child`.
+
+    Attributes:
+        kind: of the mutation, its place in `tables.KINDS`.
+        position: the index of the statement that changed.
+        had: whether the parent has a statement there that the child has not.
+        has: whether the child has one that the parent has not.
+        length: how many statements the child has.
+        slot: where what is known of it lies, -1 if nothing is.
+    """
+
+    id: int
+    parent: int
+    round: int
+    restart: int
+    kind: int
+    position: int
+    had: int
+    has: int
+    invalid: int
+    length: int
+    live: int
+    slot: int
+
+
 _INFO = {name: place for place, name in enumerate(INFO)}
+_SHOWN = slice(_INFO["event_id"], None)
+_STATUS = {status: place for place, status in enumerate(STATUSES)}
 
 
 class NativeEngine:
@@ -132,27 +160,29 @@ class NativeEngine:
         """
         child, self.waits = None, False
         while child is None:
-            self._set(is_spent=self._is_spent())
-            event = Event(self._c.breeder_advance(self._breeder, AT_ONCE))
+            if self._is_spent():
+                self._set(is_spent=1)
+            event = self._c.breeder_advance(self._breeder, AT_ONCE)
             if event in (Event.NEW, Event.MORE):
-                child = self._admit(event)
-            elif event is Event.AWAITED:
+                child = self._admit(event, self._shown())
+            elif event == Event.AWAITED:
                 self.waits = not self._absorb()
-            elif event is Event.LEADER:
-                known = self._knowns[self._get("event_slot")]
+            elif event == Event.LEADER:
+                shown = self._shown()
+                known = self._knowns[shown.slot]
                 assert known is not None, "a child under way keeps its slot"
-                self._offer(Scored(self._get("event_id"), known, self._shown()))
-            elif event is Event.RUN_ENDS:
+                self._offer(Scored(shown.id, known, self._program(shown)))
+            elif event == Event.RUN_ENDS:
                 self._next_run()
-            elif event is Event.SPENT:
+            elif event == Event.SPENT:
                 self.stop()
-            elif event is Event.ROWS_FULL:
+            elif event == Event.ROWS_FULL:
                 self._hand_over()
-            elif event is Event.OVER:
+            elif event == Event.OVER:
                 self.waits = True
-            elif event is not Event.LIMIT:
-                raise self._error(event)
-            if self.waits or event is Event.LIMIT:
+            elif event != Event.LIMIT:
+                raise self._error(Event(event))
+            if self.waits or event == Event.LIMIT:
                 break
         if child is None or self._get("filled") >= ROWS // 2:
             self._hand_over()
@@ -207,9 +237,12 @@ class NativeEngine:
             budget.steps is not None and self._steps >= budget.steps
         )
 
-    def _shown(self) -> Statements:
-        """The program of an event."""
-        size = self._get("event_length") * STATEMENT_BYTES
+    def _shown(self) -> Shown:
+        """The child of an event."""
+        return Shown(*self._info[_SHOWN].tolist())
+
+    def _program(self, shown: Shown) -> Statements:
+        size = shown.length * STATEMENT_BYTES
         return self._tables.packing.unpack(self._shared.shown[:size].tobytes())
 
     # ------------------------------------------------------------------ slots: what is known, for C
@@ -223,14 +256,15 @@ class NativeEngine:
         assert slot >= 0, "there are as many slots as can be kept"
         known.slot = slot
         self._knowns[slot] = known
-        self._learned(known)
+        if known.status is not None:  # C has made the slot that of a program of which nothing is known
+            self._learned(known)
         return slot
 
     def _learned(self, known: Known) -> None:
         """Tell C what is known now."""
         slot, shared = known.slot, self._shared
         shared.fitness[slot] = known.fitness
-        shared.status[slot] = -1 if known.status is None else STATUSES.index(known.status)
+        shared.status[slot] = -1 if known.status is None else _STATUS[known.status]
         shared.seeds[slot] = known.count
         shared.more[slot] = self._requests.wants_more(known)
         shared.leads[slot] = known in self._leaders
@@ -243,6 +277,8 @@ class NativeEngine:
 
     def _offer(self, program: Scored) -> None:
         """To the leaders."""
+        if not (program.known.fitness < self._leaders.bar or program.known in self._leaders):
+            return
         gone = self._leaders.offer(program)
         for known in (program.known, *([gone.known] if gone else [])):
             if self._knowns[known.slot] is known:
@@ -251,20 +287,19 @@ class NativeEngine:
 
     # ------------------------------------------------------------------ events
 
-    def _admit(self, event: Event) -> Child | None:
+    def _admit(self, event: int, shown: Shown) -> Child | None:
         """The child of an event is under way; None if its score turns out to be known."""
-        digest, number = self._shared.shown_hash.tobytes(), self._get("event_id")
-        statements = self._shown()
+        digest, statements = self._shared.shown_hash.tobytes(), self._program(shown)
         request: Request | None = None
-        if event is Event.MORE:
-            known = self._knowns[self._get("event_slot")]
+        if event == Event.MORE:
+            known = self._knowns[shown.slot]
             assert known is not None, "what the cache keeps has its slot"
-            slot, hit = known.slot, True
+            slot, hit = shown.slot, True
         else:
             known, hit = self._recognized(statements)
             slot = self._put(digest, known)
         if known.assigned == 0:
-            request = self._requests.first(number, digest, known, self._population())
+            request = self._requests.first(shown.id, digest, known, self._population())
         elif self._requests.wants_more(known):
             request = self._requests.further(known)
         self._shared.more[slot] = self._requests.wants_more(known)
@@ -273,20 +308,20 @@ class NativeEngine:
             return None
         self._requested += 1
         child = Child(
-            number,
-            self._get("event_parent"),
-            self._get("event_round"),
-            self._get("event_restart"),
-            self._mutation(),
-            self._get("event_invalid"),
+            shown.id,
+            shown.parent,
+            shown.round,
+            shown.restart,
+            self._mutation(shown, statements),
+            shown.invalid,
             statements,
             digest,
-            self._get("event_live"),
+            shown.live,
             known,
             hit,
             request,
         )
-        self._awaited[number] = child
+        self._awaited[shown.id] = child
         return child
 
     def _recognized(self, statements: Statements) -> tuple[Known, bool]:
@@ -301,12 +336,15 @@ class NativeEngine:
         self._fingerprints.put(behaviour, known)
         return known, False
 
-    def _mutation(self) -> Mutation:
-        texts = []
-        for place, name in ((-2, "event_had"), (-1, "event_has")):
-            packed = self._shared.shown.reshape(-1, STATEMENT_BYTES)[place].tobytes()
-            texts.append(self._tables.packing.statement(packed).text if self._get(name) else "")
-        return Mutation(KINDS[self._get("event_kind")], self._get("event_position"), *texts)
+    def _mutation(self, shown: Shown, statements: Statements) -> Mutation:
+        before = after = ""
+        if shown.had:
+            place = self.rules.mutation.max_statements * STATEMENT_BYTES
+            packed = self._shared.shown[place : place + STATEMENT_BYTES].tobytes()
+            before = self._tables.packing.statement(packed).text
+        if shown.has:
+            after = statements[shown.position].text
+        return Mutation(KINDS[shown.kind], shown.position, before, after)
 
     def _absorb(self) -> bool:
         """Give the oldest child under way its place; False if its outcome is not there yet."""
@@ -358,7 +396,7 @@ class NativeEngine:
     def _error(self, event: Event) -> Exception:
         if event is Event.NO_CHILD:
             return no_valid_child(self.rules, MAX_ATTEMPTS)
-        if event is Event.OVERFLOW:
+        if event == Event.OVERFLOW:
             return OverflowError(
                 "a random constant does not fit float32: lower search.mutation.constants.std"
             )

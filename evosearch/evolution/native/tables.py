@@ -39,6 +39,9 @@ STATUSES = tuple(Status)
 ROWS = 4096
 """How many rows wait in C's arrays at most."""
 
+MOST_SEED_WORDS = 62
+"""As many 32-bit words of a seed as `breeder.c` has room for."""
+
 INFO = (
     *("programs", "run_programs", "patience", "is_spent", "stopped"),
     *("next", "first", "generated", "invalid", "cache_hits", "statements", "live", "filled", "run_ending"),
@@ -153,7 +156,7 @@ class Shared:
         leads: uint8 (slots,), whether it is among the leaders.
         more: uint8 (slots,), whether it wants another seed when it is bred again.
         info: int64 (len(INFO),).
-        shown: uint8, the statements of the program of an event; at the end what it replaced and what by.
+        shown: uint8, the statements of the program of an event; last the one that its mutation took.
         shown_hash: uint8 (16,).
         numbers: int64 (len(NUMBERS), rows).
         reals: float64 (2, rows), score and seconds.
@@ -203,7 +206,7 @@ class Tables:
             leads=np.zeros(slots, np.uint8),
             more=np.zeros(slots, np.uint8),
             info=np.zeros(len(INFO), np.int64),
-            shown=np.zeros((most + 2) * STATEMENT_BYTES, np.uint8),
+            shown=np.zeros((most + 1) * STATEMENT_BYTES, np.uint8),
             shown_hash=np.zeros(16, np.uint8),
             numbers=np.zeros((len(NUMBERS), ROWS), np.int64),
             reals=np.zeros((2, ROWS)),
@@ -241,6 +244,8 @@ class Tables:
             "scientific_from": SCIENTIFIC_FROM,
         }
         seed = purpose_words(rules.seed, Purpose.BREED)
+        if len(seed) > MOST_SEED_WORDS:
+            raise ValueError(f"expected a seed below 2**{32 * MOST_SEED_WORDS - 2}, found a larger one")
         self._tables: dict[str, NDArray[Any]] = {
             "kind_of": np.array([KINDS.index(kind) for kind, _ in mutation.weights], np.int64),
             "weights": np.array([weight for _, weight in mutation.weights], np.float64),
@@ -318,9 +323,9 @@ class Packing:
 
     def unpack(self, packed: bytes) -> Statements:
         """Statements that C wrote."""
-        return tuple(
-            [self.statement(packed[i : i + STATEMENT_BYTES]) for i in range(0, len(packed), STATEMENT_BYTES)]
-        )
+        known, size, new = self._known, STATEMENT_BYTES, self.statement
+        pieces = [packed[i : i + size] for i in range(0, len(packed), size)]
+        return tuple([known.get(piece) or new(piece) for piece in pieces])
 
     def statement(self, packed: bytes) -> Statement:
         """One statement."""
