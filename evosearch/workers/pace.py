@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from evosearch.evaluation import Outcome
 
-BATCH_SECONDS = 0.08
+BATCH_SECONDS = 0.25
 """How long a batch should take."""
 
 LARGEST_BATCH = 32
