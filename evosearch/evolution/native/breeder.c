@@ -13,7 +13,8 @@ Types, primitives and names come as tables from Python (`tables.py`), so a new p
 #include <stdlib.h>
 #include <string.h>
 
-enum { OVER, AWAITED, ROWS_FULL, LEADER, RUN_ENDS, SPENT, LIMIT, NEW, MORE, NO_CHILD, OVERFLOW, NO_MEMORY };
+enum { OVER, AWAITED, ROWS_FULL, LEADER, RUN_ENDS, SPENT, LIMIT, NEW, MORE, FOLD, NO_CHILD, OVERFLOW, NO_MEMORY };
+enum { INVALID_PROGRAM, VALID, NEEDS_FOLD };
 enum { INSERT, MODIFY, DELETE, RANDOM };
 enum { VAR_W, VAR_G, VAR_M, VAR_V, VAR_LR, VAR_UPDATE, FIRST_OTHER };
 enum { SCALAR, LEAFWISE, TENSOR };
@@ -79,11 +80,11 @@ typedef struct {
     const char *const *infix;        /* "" for a call */
     const char *const *variable_names;
     const int64_t *new_name;         /* (new_names,) the variables t1, t2, ... */
-    double (*fold)(int64_t op, double x, double y, double a);
     double *fitness;                 /* (slots,) what Python knows of each slot */
     int64_t *status, *seeds;
     uint8_t *leads, *more;           /* whether it is a leader; whether it wants another seed when bred again */
     int64_t *info;                   /* see the enumeration below */
+    double *folding;                 /* (3,) the arguments of the constant expression to fold */
     Statement *shown;                /* (max_statements + 1,) the program of an event; last what its mutation took */
     uint8_t *shown_hash;
     int64_t *numbers;                /* (13, rows) the rows' columns of whole numbers, see `tell_row` */
@@ -98,7 +99,7 @@ enum {
     PROGRAMS, RUN_PROGRAMS, PATIENCE, IS_SPENT, STOPPED,
     NEXT, FIRST, GENERATED, INVALID, CACHE_HITS, STATEMENTS, LIVE, FILLED, RUN_ENDING,
     EVENT_ID, EVENT_PARENT, EVENT_ROUND, EVENT_RESTART, EVENT_KIND, EVENT_POSITION, EVENT_HAD, EVENT_HAS,
-    EVENT_INVALID, EVENT_LENGTH, EVENT_LIVE, EVENT_SLOT, INFO_SIZE
+    EVENT_INVALID, EVENT_LENGTH, EVENT_LIVE, EVENT_SLOT, FOLD_OP, INFO_SIZE
 };
 
 typedef struct {
@@ -120,6 +121,10 @@ typedef struct {
     int64_t value_count, values_limit, value_room, value_buckets;
     int32_t *value_index;
     int starved; /* of memory */
+    int32_t unfolded; /* the constant expression whose number Python is to say, -1 for none */
+    const Program *parent; /* of the child that is being bred */
+    int64_t attempt;
+    int pending; /* whether it waits for a number */
     Random random;
     uint32_t seeded[WORDS]; /* where every seed begins */
     int32_t *value_of; /* of each variable, -1 where it has none */
@@ -493,22 +498,25 @@ static void become_constant(Value *value, double number) {
     value->resolved = 1;
 }
 
-/* Find digests and numbers of a value and all it is computed from; as deep as a program is long. */
-static void resolve(Breeder *b, int32_t number) {
+/* Find digests and numbers of a value and all it is computed from; as deep as a program is long. 0 if Python has to
+   fold a constant expression first. */
+static int resolve(Breeder *b, int32_t number) {
     Value *value = &b->values[number];
-    if (value->resolved) return;
+    if (value->resolved) return 1;
     if (value->op == CONSTANT_OP) {
         become_constant(value, value->constant);
-        return;
+        return 1;
     }
-    for (int i = 0; i < value->arity; i++) resolve(b, value->args[i]);
+    for (int i = 0; i < value->arity; i++) {
+        if (!resolve(b, value->args[i])) return 0;
+    }
     const Value *args[3] = {0};
     for (int i = 0; i < value->arity; i++) args[i] = &b->values[value->args[i]];
     if (value->depends == 0) {
-        double x[3] = {0};
-        for (int i = 0; i < value->arity; i++) x[i] = args[i]->constant;
-        become_constant(value, b->s.fold(value->op, x[0], x[1], x[2]));
-        return;
+        for (int i = 0; i < value->arity; i++) b->s.folding[i] = args[i]->constant;
+        b->s.info[FOLD_OP] = value->op;
+        b->unfolded = number;
+        return 0;
     }
     const uint8_t *digests[3] = {0}, *swapped[3] = {0};
     for (int i = 0; i < value->arity; i++) digests[i] = args[i]->digest, swapped[i] = args[i]->swapped;
@@ -529,7 +537,7 @@ static void resolve(Breeder *b, int32_t number) {
     } else {
         memcpy(value->swapped, value->digest, DIGEST);
     }
-    value->resolved = 1;
+    return value->resolved = 1;
 }
 
 /* ------------------------------------------------------------------ abstract execution */
@@ -593,9 +601,10 @@ static int32_t count_live(Breeder *b, const Program *program) {
     return live;
 }
 
-/* Values, hash and live statements; whether the program is valid. With a parent only what the mutation changed is
-   looked at: up to `position` both are the same, then `has` new statements stand for `had` old ones. */
-static int judge(Breeder *b, Program *child, const Program *parent) {
+/* The values of a program's statements and outputs; whether all statements are valid. With a parent only what the
+   mutation changed is looked at: up to `position` both are the same, then `has` new statements stand for `had` old
+   ones. */
+static int find_values(Breeder *b, Program *child, const Program *parent) {
     const int32_t same = parent ? child->position : 0;
     const int32_t fresh = parent ? same + child->has : child->length;
     for (int64_t i = 0; i < b->s.variables; i++) b->value_of[i] = -1;
@@ -625,29 +634,38 @@ static int judge(Breeder *b, Program *child, const Program *parent) {
     }
     const int32_t outputs[3] = {b->value_of[VAR_UPDATE], b->value_of[VAR_M], b->value_of[VAR_V]};
     memcpy(child->outputs, outputs, sizeof outputs);
-    if (parent && !memcmp(outputs, parent->outputs, sizeof outputs)) {
+    return 1;
+}
+
+/* Values, hash and live statements: INVALID_PROGRAM, VALID, or NEEDS_FOLD: then it is to be asked again. */
+static int judge(Breeder *b, Program *child, const Program *parent) {
+    if (!find_values(b, child, parent)) return INVALID_PROGRAM;
+    const int32_t *outputs = child->outputs;
+    if (parent && !memcmp(outputs, parent->outputs, sizeof child->outputs)) {
         child->carried = parent->carried;
         memcpy(child->hash, parent->hash, DIGEST);
     } else {
         for (int i = 0; i < 3; i++) {
-            if (outputs[i] < 0 || b->values[outputs[i]].type != TENSOR) return 0;
+            if (outputs[i] < 0 || b->values[outputs[i]].type != TENSOR) return INVALID_PROGRAM;
         }
-        for (int i = 0; i < 3; i++) resolve(b, outputs[i]);
+        for (int i = 0; i < 3; i++) {
+            if (!resolve(b, outputs[i])) return NEEDS_FOLD;
+        }
         const Value *update = &b->values[outputs[0]], *m = &b->values[outputs[1]], *v = &b->values[outputs[2]];
         child->carried = (uint8_t)carried_state(update, m, v);
         canonical_hash(update, m, v, child->carried, child->hash);
     }
     child->live = count_live(b, child);
-    return 1;
+    return VALID;
 }
 
 /* Forget all values and find those of living programs again; their numbers are new. */
 static void renew_values(Breeder *b) {
     clear_values(b);
-    judge(b, &b->founder, NULL);
+    find_values(b, &b->founder, NULL);
     const int64_t next = b->s.info[NEXT];
     for (int64_t id = next >= b->ring ? next - b->ring + 1 : 0; id < next; id++) {
-        judge(b, &b->children[id % b->ring], NULL);
+        find_values(b, &b->children[id % b->ring], NULL);
     }
     b->values_limit = 2 * b->value_count > VALUES ? 2 * b->value_count : VALUES;
 }
@@ -986,20 +1004,27 @@ static const Program *tournament(Breeder *b) {
 static int breed(Breeder *b) {
     const int64_t number = b->s.info[NEXT];
     Program *child = &b->children[number % b->ring];
-    random_seed(b, number);
-    const Program *parent = b->s.method_random ? NULL : tournament(b);
-    child->id = number, child->parent = parent ? parent->id : -1;
-    child->round = b->round, child->restart = b->restart;
-    child->invalid = 0;
-    for (int64_t attempt = 0;; attempt++) {
-        if (attempt == b->s.max_attempts) return NO_CHILD;
-        if (b->value_count >= b->values_limit) renew_values(b);
-        const int made = parent ? mutate(b, child, parent) : random_program(b, child);
-        if (made == DOES_NOT_FIT) return OVERFLOW;
-        if (made == CANT_APPLY) continue;
-        const int valid = judge(b, child, parent);
+    if (!b->pending) {
+        random_seed(b, number);
+        b->parent = b->s.method_random ? NULL : tournament(b);
+        child->id = number, child->parent = b->parent ? b->parent->id : -1;
+        child->round = b->round, child->restart = b->restart;
+        child->invalid = 0;
+        b->attempt = 0;
+    }
+    for (;; b->attempt++) {
+        if (!b->pending) {
+            if (b->attempt == b->s.max_attempts) return NO_CHILD;
+            if (b->value_count >= b->values_limit) renew_values(b);
+            const int made = b->parent ? mutate(b, child, b->parent) : random_program(b, child);
+            if (made == DOES_NOT_FIT) return OVERFLOW;
+            if (made == CANT_APPLY) continue;
+        }
+        const int judged = judge(b, child, b->parent);
+        b->pending = judged == NEEDS_FOLD;
         if (b->starved) return NO_MEMORY;
-        if (valid) break;
+        if (b->pending) return FOLD;
+        if (judged == VALID) break;
         child->invalid++;
     }
     const int32_t slot = look_up(b, child->hash);
@@ -1063,7 +1088,7 @@ Breeder *breeder_new(const Setup *setup) {
     for (int64_t i = 0; i < b->buckets; i++) b->young.entries[i].slot = b->old.entries[i].slot = -1;
     for (int64_t slot = setup->slots; slot-- > 0;) b->free_slots[b->free_count++] = (int32_t)slot;
     for (int64_t i = 0; i < setup->population; i++) b->members[i] = -1;
-    b->founder.slot = -1;
+    b->founder.slot = b->unfolded = -1;
     b->values_limit = VALUES;
     size_t name = 24, primitive = 0;
     for (size_t i = 0; i < variables; i++) {
@@ -1094,9 +1119,9 @@ int64_t breeder_is_free(Breeder *b, int64_t slot) { return b->references[slot] =
 
 void breeder_put(Breeder *b, const uint8_t *hash, int64_t slot) { put(b, hash, (int32_t)slot); }
 
-/* Copies of one program make up the population; whether it is valid. Nobody is under way. */
-int64_t breeder_begin_run(Breeder *b, const Statement *statements, int64_t length, int64_t id, int64_t slot,
-                          int64_t round, int64_t restart) {
+/* Copies of one program make up the population. Nobody is under way. `breeder_judge_founder` comes next. */
+void breeder_begin_run(Breeder *b, const Statement *statements, int64_t length, int64_t id, int64_t slot,
+                       int64_t round, int64_t restart) {
     for (int64_t i = 0; i < b->s.population; i++) {
         if (b->members[i] >= 0) release(b, b->children[b->members[i] % b->ring].slot);
         b->members[i] = -1;
@@ -1112,9 +1137,15 @@ int64_t breeder_begin_run(Breeder *b, const Statement *statements, int64_t lengt
     b->run_best = b->s.fitness[slot];
     b->round = (int32_t)round, b->restart = (int32_t)restart;
     b->s.info[RUN_ENDING] = 0;
-    const int valid = judge(b, &b->founder, NULL);
-    renew_values(b); /* a run begins with the values of its programs alone */
-    return valid && !b->starved;
+}
+
+/* INVALID_PROGRAM, VALID, or NEEDS_FOLD: then it is to be asked again. */
+int64_t breeder_judge_founder(Breeder *b) { return judge(b, &b->founder, NULL); }
+
+/* The number of the constant expression that an event FOLD, or NEEDS_FOLD, was about. */
+void breeder_fold(Breeder *b, double number) {
+    if (b->unfolded >= 0) become_constant(&b->values[b->unfolded], number);
+    b->unfolded = -1;
 }
 
 /* Programs below this fitness are to be shown as leaders. */

@@ -42,11 +42,12 @@ from evosearch.evolution.native.tables import (
 from evosearch.evolution.population import Leaders, Scored
 from evosearch.evolution.requests import Request, Requests
 from evosearch.evolution.rules import Rules
-from evosearch.language.abstract import AbstractExecution
+from evosearch.language.abstract import AbstractExecution, fold
 from evosearch.language.fingerprint import fingerprint
 from evosearch.language.mutation import Mutation
 from evosearch.language.program import Statements
 from evosearch.records.columns import Column, Columns, Texts, Words
+from primitives import TABLE
 
 AT_ONCE = 4096
 """So many children are bred in one call at most, so that whoever drives the search can look up."""
@@ -64,9 +65,18 @@ class Event(IntEnum):
     LIMIT = 6
     NEW = 7
     MORE = 8
-    NO_CHILD = 9
-    OVERFLOW = 10
-    NO_MEMORY = 11
+    FOLD = 9
+    NO_CHILD = 10
+    OVERFLOW = 11
+    NO_MEMORY = 12
+
+
+class Verdict(IntEnum):
+    """What C says of a program; the order is that of `breeder.c`."""
+
+    INVALID = 0
+    VALID = 1
+    NEEDS_FOLD = 2
 
 
 class Shown(NamedTuple):
@@ -96,7 +106,7 @@ class Shown(NamedTuple):
 
 
 _INFO = {name: place for place, name in enumerate(INFO)}
-_SHOWN = slice(_INFO["event_id"], None)
+_SHOWN = slice(_INFO["event_id"], _INFO["fold_op"])
 _STATUS = {status: place for place, status in enumerate(STATUSES)}
 
 
@@ -172,6 +182,8 @@ class NativeEngine:
                 known = self._knowns[shown.slot]
                 assert known is not None, "a child under way keeps its slot"
                 self._offer(Scored(shown.id, known, self._program(shown)))
+            elif event == Event.FOLD:
+                self._fold()
             elif event == Event.RUN_ENDS:
                 self._next_run()
             elif event == Event.SPENT:
@@ -324,6 +336,12 @@ class NativeEngine:
         self._awaited[shown.id] = child
         return child
 
+    def _fold(self) -> None:
+        """Say the number of a constant expression: it follows from NumPy's references, not from C."""
+        row = TABLE[self._get("fold_op")]
+        number = fold(row.name, self._shared.folding[: row.arity].tolist())
+        self._c.breeder_fold(self._breeder, number)
+
     def _recognized(self, statements: Statements) -> tuple[Known, bool]:
         """What is known of a program by its behaviour, and whether that is anything."""
         if not self.rules.fingerprint:
@@ -378,8 +396,10 @@ class NativeEngine:
         packed = self._tables.packing.pack(founder.statements)
         slot = self._slot(founder.known)
         about = (founder.id, slot, self.round, self.restart)
-        valid = self._c.breeder_begin_run(self._breeder, packed, len(founder.statements), *about)
-        assert valid, "it was valid when it was bred"
+        self._c.breeder_begin_run(self._breeder, packed, len(founder.statements), *about)
+        while (verdict := self._c.breeder_judge_founder(self._breeder)) == Verdict.NEEDS_FOLD:
+            self._fold()
+        assert verdict == Verdict.VALID, "it was valid when it was bred"
 
     def _population(self) -> _Alive:
         """The quantiles of the population as it stands; who is in it is asked for only if hurdles are set."""

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from evosearch.c_library import CLibrary, compiled
 from evosearch.evaluation import Status
 from evosearch.evolution.rules import Purpose, Rules, purpose_words
-from evosearch.language.abstract import fold
 from evosearch.language.mutation import MAX_MAGNITUDE
 from evosearch.language.program import (
     INPUTS,
@@ -47,6 +46,7 @@ INFO = (
     *("next", "first", "generated", "invalid", "cache_hits", "statements", "live", "filled", "run_ending"),
     *("event_id", "event_parent", "event_round", "event_restart", "event_kind", "event_position"),
     *("event_had", "event_has", "event_invalid", "event_length", "event_live", "event_slot"),
+    "fold_op",
 )
 """Numbers that both sides see, in the order of `breeder.c`."""
 
@@ -69,8 +69,6 @@ NUMBERS = (
 TEXTS = ("text", "before", "after")
 """Its columns of texts."""
 
-Fold = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_int64, ctypes.c_double, ctypes.c_double, ctypes.c_double)
-
 _WHOLE = (
     *("population", "tournament", "lag", "max_statements", "cache", "slots", "rows", "text_bytes"),
     *("method_random", "kinds", "constants_only", "vocabulary_size", "seed_words", "variables", "new_names"),
@@ -83,8 +81,8 @@ _REAL = (
 _TABLES = ("kind_of", "weights", "vocabulary", "seed", "arity", "commutative", "types")
 _NAMES = ("primitive_names", "infix", "variable_names")
 _SHARED = (
-    *("fitness", "status", "seeds", "leads", "more", "info", "shown", "shown_hash", "numbers", "reals"),
-    *("hashes", "ends", "texts"),
+    *("fitness", "status", "seeds", "leads", "more", "info", "folding", "shown", "shown_hash", "numbers"),
+    *("reals", "hashes", "ends", "texts"),
 )
 
 
@@ -97,7 +95,6 @@ class Setup(ctypes.Structure):
         *[(name, ctypes.c_void_p) for name in _TABLES],
         *[(name, ctypes.POINTER(ctypes.c_char_p)) for name in _NAMES],
         ("new_name", ctypes.c_void_p),
-        ("fold", Fold),
         *[(name, ctypes.c_void_p) for name in _SHARED],
     )
 
@@ -130,7 +127,9 @@ def load(text: str) -> ctypes.CDLL:
         "breeder_slot": (i64, (pointer,)),
         "breeder_is_free": (i64, (pointer, i64)),
         "breeder_put": (None, (pointer, ctypes.c_char_p, i64)),
-        "breeder_begin_run": (i64, (pointer, ctypes.c_char_p, i64, i64, i64, i64, i64)),
+        "breeder_begin_run": (None, (pointer, ctypes.c_char_p, i64, i64, i64, i64, i64)),
+        "breeder_judge_founder": (i64, (pointer,)),
+        "breeder_fold": (None, (pointer, ctypes.c_double)),
         "breeder_set_bar": (None, (pointer, ctypes.c_double)),
         "breeder_members": (None, (pointer, pointer)),
         "breeder_admit": (None, (pointer, i64, i64, i64)),
@@ -156,6 +155,7 @@ class Shared:
         leads: uint8 (slots,), whether it is among the leaders.
         more: uint8 (slots,), whether it wants another seed when it is bred again.
         info: int64 (len(INFO),).
+        folding: float64 (3,), the arguments of the constant expression that is to be folded.
         shown: uint8, the statements of the program of an event; last the one that its mutation took.
         shown_hash: uint8 (16,).
         numbers: int64 (len(NUMBERS), rows).
@@ -171,6 +171,7 @@ class Shared:
     leads: NDArray[np.uint8]
     more: NDArray[np.uint8]
     info: NDArray[np.int64]
+    folding: NDArray[np.float64]
     shown: NDArray[np.uint8]
     shown_hash: NDArray[np.uint8]
     numbers: NDArray[np.int64]
@@ -206,6 +207,7 @@ class Tables:
             leads=np.zeros(slots, np.uint8),
             more=np.zeros(slots, np.uint8),
             info=np.zeros(len(INFO), np.int64),
+            folding=np.zeros(3),
             shown=np.zeros((most + 1) * STATEMENT_BYTES, np.uint8),
             shown_hash=np.zeros(16, np.uint8),
             numbers=np.zeros((len(NUMBERS), ROWS), np.int64),
@@ -261,10 +263,9 @@ class Tables:
             "infix": _texts([row.infix or "" for row in TABLE]),
             "variable_names": _texts(self.variables),
         }
-        self._fold = Fold(_fold)
         shared = {name: getattr(self.shared, name) for name in _SHARED}
         pointers = {name: array.ctypes.data for name, array in (self._tables | shared).items()}
-        self.setup = Setup(**whole, seed_words=len(seed), **real, **self._names, fold=self._fold, **pointers)
+        self.setup = Setup(**whole, seed_words=len(seed), **real, **self._names, **pointers)
 
 
 def _types(name: str) -> list[int]:
@@ -279,11 +280,6 @@ def _types(name: str) -> list[int]:
 
 def _texts(texts: Sequence[str]) -> Any:
     return (ctypes.c_char_p * len(texts))(*[text.encode() for text in texts])
-
-
-def _fold(opcode: int, x: float, y: float, a: float) -> float:
-    row = TABLE[opcode]
-    return fold(row.name, (x, y, a)[: row.arity])
 
 
 _FORMAT = struct.Struct("<iiihBB")
