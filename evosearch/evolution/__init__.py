@@ -7,7 +7,7 @@ machine code), `make` (which of the two).
 
 from evosearch.evolution.engine import Absorbed, Child, Engine
 from evosearch.evolution.fitness import Known, Scale
-from evosearch.evolution.make import AnyEngine, make_engine, without_machine_code
+from evosearch.evolution.make import AnyEngine, MakeEngine, make_engine, python_engine, without_machine_code
 from evosearch.evolution.native.engine import NativeEngine
 from evosearch.evolution.requests import Request
 from evosearch.evolution.rules import METHODS, POLICIES, Budget, HurdleRules, Restarts, Rules, SeedRules
@@ -22,6 +22,7 @@ __all__ = [
     "Engine",
     "HurdleRules",
     "Known",
+    "MakeEngine",
     "NativeEngine",
     "Request",
     "Restarts",
@@ -29,5 +30,6 @@ __all__ = [
     "Scale",
     "SeedRules",
     "make_engine",
+    "python_engine",
     "without_machine_code",
 ]

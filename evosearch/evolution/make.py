@@ -16,6 +16,11 @@ from evosearch.records.columns import Columns
 
 AnyEngine = Engine | NativeEngine
 
+MakeEngine = Callable[
+    [Rules, Statements, Outcome, Callable[[Absorbed], None], Callable[[Columns], None]], AnyEngine
+]
+"""See `make_engine`."""
+
 
 @functools.cache
 def without_machine_code() -> str:
@@ -47,5 +52,16 @@ def make_engine(
         SearchError: the warm start is invalid or does not train.
     """
     if without_machine_code():
-        return Engine(rules, warm_start, baseline, on_absorbed)
+        return python_engine(rules, warm_start, baseline, on_absorbed, on_rows)
     return NativeEngine(rules, warm_start, baseline, on_rows)
+
+
+def python_engine(
+    rules: Rules,
+    warm_start: Statements,
+    baseline: Outcome,
+    on_absorbed: Callable[[Absorbed], None],
+    on_rows: Callable[[Columns], None],  # noqa: ARG001
+) -> Engine:
+    """The engine of machines without a compiler; see `make_engine`."""
+    return Engine(rules, warm_start, baseline, on_absorbed)

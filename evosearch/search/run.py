@@ -14,7 +14,7 @@ from typing import Any
 from evosearch.config.yaml_file import parse_yaml
 from evosearch.evaluation import Job, Outcome, Plan
 from evosearch.evaluation.settings import with_settings
-from evosearch.evolution import Absorbed, AnyEngine, Child, Scale, make_engine
+from evosearch.evolution import Absorbed, AnyEngine, Child, MakeEngine, Scale, make_engine
 from evosearch.evolution.engine import WARM_START, Counts
 from evosearch.evolution.population import Scored
 from evosearch.language.abstract import live_statements
@@ -104,6 +104,7 @@ def run_search(
     view: View | None = None,
     stop: Stop | None = None,
     workers: MakePool | None = None,
+    engine: MakeEngine = make_engine,
     say: Callable[[str], None] | None = None,
 ) -> Summary:
     """Run a search, or go on with one.
@@ -116,6 +117,7 @@ def run_search(
         view: who is shown the progress.
         stop: where to ask for a clean end.
         workers: makes the pool, which this closes; by default `make_pool`.
+        engine: makes the engine; whichever it is, the history is the same.
         say: is told what a person should know before a long search, a line at a time.
 
     Raises:
@@ -150,7 +152,8 @@ def run_search(
             writer.acknowledge(WARM_START, config.rules().seeds.pools, baseline)
             writer.sync()
         assert writer is not None
-        session = _Session(config, writer, pool, view, stop, seconds, baseline, outcomes or writer.outcomes())
+        known = outcomes or writer.outcomes()
+        session = _Session(config, writer, pool, view, stop, seconds, baseline, known, engine)
         rare_garbage_collection()
         session.search()
         return session.finish()
@@ -243,6 +246,7 @@ class _Session:
     seconds_before: float
     baseline: Outcome
     outcomes: OutcomeReader
+    make_engine: MakeEngine
     begin: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -254,7 +258,7 @@ class _Session:
         self.window: deque[tuple[float, Counts]] = deque()
         warm_start = self.config.program().statements
         writer = self.writer
-        self.engine: AnyEngine = make_engine(
+        self.engine: AnyEngine = self.make_engine(
             self.rules, warm_start, self.baseline, self._record, writer.add_columns
         )
 

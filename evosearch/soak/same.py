@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from evosearch.config.yaml_file import dump_yaml
 from evosearch.evaluation import Job, Outcome, Plan, make_evaluator
+from evosearch.evolution import python_engine
 from evosearch.search.config import Config, load_config
 from evosearch.search.run import MakePool, Stop, run_search
 from evosearch.soak.histories import differences, history
@@ -125,7 +126,8 @@ def check_same(
     """Run random searches in this process, then again in other ways, and compare all rows.
 
     Each search runs undisturbed; with a pool that shuffles; with one that shuffles and with random stops and
-    resumes; and every so often on Ray with several numbers of workers.
+    resumes; with the engine that machines without a compiler have; and every so often on Ray with several
+    numbers of workers.
 
     Args:
         folder: an empty one to work in.
@@ -167,7 +169,8 @@ def check_same(
         for way, pool in ways.items():
             run_search(config, folder / f"{number}-{way}", workers=pool)
         resumes += _in_pieces(config, folder / f"{number}-pieces", shuffling)
-        for way in (*ways, "pieces"):
+        run_search(config, folder / f"{number}-python", workers=undisturbed, engine=python_engine)
+        for way in (*ways, "pieces", "python"):
             runs += 1
             different = differences(folder / f"{number}-{way}", expected)
             if different:

@@ -12,7 +12,7 @@ from search_fakes import Pretend, Watch, history, tiny
 from evosearch.config.yaml_file import parse_yaml
 from evosearch.errors import ConfigError, RunError, SearchError
 from evosearch.evaluation import Evaluator, Job, Outcome, Plan, Status
-from evosearch.evolution import Engine, Rules
+from evosearch.evolution import Engine, python_engine
 from evosearch.language import analyze, builtin, parse
 from evosearch.records import Row, RunReader
 from evosearch.search import resume, run
@@ -118,18 +118,10 @@ def test_a_real_search_from_start_to_end(tmp_path: Path, monkeypatch: pytest.Mon
     assert history(tmp_path / "pieces").equals(history(tmp_path / "whole"))
 
 
-def test_without_machine_code_the_record_is_the_same(
-    tmp_path: Path, fake: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_machine_code_the_record_is_the_same(tmp_path: Path, fake: None) -> None:
     config = tiny(tmp_path, "search.budget.programs=300")
     native = run_search(config, tmp_path / "native")
-
-    def in_python(rules: Rules, *about: Any) -> Engine:
-        warm_start, baseline, on_absorbed, _ = about
-        return Engine(rules, warm_start, baseline, on_absorbed)
-
-    monkeypatch.setattr(run, "make_engine", in_python)
-    python = run_search(config, tmp_path / "python")
+    python = run_search(config, tmp_path / "python", engine=python_engine)
     assert timeless(rows_of(tmp_path / "python")) == timeless(rows_of(tmp_path / "native"))
     assert (python.evaluated, python.best_text) == (native.evaluated, native.best_text)
 
