@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from evosearch.benchmarks.measuring import Result, scored
+from evosearch.evaluation import Outcome
 from evosearch.evolution import (
     Absorbed,
     AnyEngine,
@@ -19,12 +21,14 @@ from evosearch.evolution import (
     Child,
     Engine,
     HurdleRules,
+    NativeEngine,
     Restarts,
     Rules,
     SeedRules,
     make_engine,
     without_machine_code,
 )
+from evosearch.evolution.fitness import Seeds
 from evosearch.language import AbstractExecution, builtin
 from evosearch.language.fingerprint import fingerprint
 from evosearch.language.mutation import MutationRules
@@ -34,6 +38,9 @@ from evosearch.records import RunWriter
 from evosearch.runtime import rare_garbage_collection
 from evosearch.search.run import row_of
 from evosearch.simplify import simplify
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 PROGRAMS = 100_000
 SEEDS = (0, 1, 2)
@@ -60,21 +67,68 @@ RULES = Rules(
 def bench_engine() -> dict[str, Result]:
     """Processor time, since the machine may be shared."""
     rare_garbage_collection()
-    why = without_machine_code()
-    ours = [_run(replace(RULES, seed=seed)) for seed in SEEDS]
-    rate = 1 / statistics.median(ours)
-    spread = (max(ours) - min(ours)) / 2 / statistics.median(ours)
-    unrecorded = statistics.median([_run(replace(RULES, seed=seed), record=False) for seed in SEEDS])
     bred = _Bred(replace(RULES, budget=Budget(programs=PROGRAMS)))
-    hits = f"{bred.engine.counts.cache_hits / PROGRAMS:.0%}"
-    note = f"no training, record on disk, {hits} cache hits; other: the engine in Python"
-    results = {
-        "engine": Result(rate, None if why else PROGRAMS / bred.seconds, "children/s", why or note, spread),
-        "engine/record": Result(
-            1e6 * (statistics.median(ours) - unrecorded), None, "us/child", "of it: rows and outcomes to disk"
-        ),
-    }
+    why = without_machine_code()
+    if why:
+        results = {
+            "engine": Result(PROGRAMS / bred.seconds, None, "children/s", f"no training; in Python: {why}")
+        }
+    else:
+        results = _native(PROGRAMS / bred.seconds)
     return {**results, **_growth(), **_language(bred.programs)}
+
+
+def _native(python: float) -> dict[str, Result]:
+    """The native engine beside so many children a second of Python's, and its parts."""
+    runs = [_Watched(replace(RULES, seed=seed, budget=Budget(programs=PROGRAMS))) for seed in SEEDS]
+    costs = [run.seconds / PROGRAMS for run in runs]
+    usual = statistics.median(costs)
+    counts = runs[0].counts
+    note = (
+        f"no training, record on disk; {counts.cache_hits / PROGRAMS:.0%} cache hits, "
+        f"{counts.statements / PROGRAMS:.0f} statements a program; other: the engine in Python"
+    )
+    spread = (max(costs) - min(costs)) / 2 / usual
+    results = {"engine": Result(1 / usual, python, "children/s", note, spread)}
+    for part, told in PARTS.items():
+        seconds = statistics.median(run.spent[part] for run in runs) / PROGRAMS
+        results[f"engine/{part}"] = Result(1e6 * seconds, None, "us/child", told)
+    return results
+
+
+PARTS = {
+    "machine code": "of it: random numbers, mutation, abstract execution, hash, cache, rows",
+    "record": "of it: rows and outcomes to disk",
+    "scores": "the rest: what is learned, requests, leaders",
+}
+
+
+class _Watched(NativeEngine):
+    """A native engine that is run to its end; processor time by part."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.spent = dict.fromkeys(PARTS, 0.0)
+        with _writer() as writer:
+            warm_start = builtin("adamw").statements
+            super().__init__(rules, warm_start, scored(0.5), self._timed("record", writer.add_columns))
+            begin = time.process_time()
+            acknowledge = self._timed("record", writer.acknowledge)
+            advance = self._timed("machine code", super()._advance)
+            self._advance = advance  # type: ignore[method-assign]
+            _drive(self, acknowledge)
+            self._timed("record", writer.flush)()
+            self.seconds = time.process_time() - begin
+        self.spent["scores"] = self.seconds - self.spent["machine code"] - self.spent["record"]
+
+    def _timed(self, part: str, function: Callable[P, T]) -> Callable[P, T]:
+        def timed(*args: P.args, **kwargs: P.kwargs) -> T:
+            begin = time.process_time()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self.spent[part] += time.process_time() - begin
+
+        return timed
 
 
 class _Bred:
@@ -88,19 +142,12 @@ class _Bred:
                 writer.add(row_of(absorbed))
                 last.append(absorbed.child.statements)
 
-            self.engine = Engine(rules, builtin("adamw").statements, scored(0.5), record)
-            self.seconds = _drive(self.engine, writer)
+            engine = Engine(rules, builtin("adamw").statements, scored(0.5), record)
+            begin = time.process_time()
+            _drive(engine, writer.acknowledge)
+            writer.flush()
+            self.seconds = time.process_time() - begin
         self.programs = tuple(last)
-
-
-def _run(rules: Rules, record: bool = True) -> float:
-    """Processor time a child of the engine that a search has on this machine."""
-    with _writer() as writer:
-        rows = (lambda one: writer.add(row_of(one))), writer.add_columns
-        recorded = rows if record else (_nothing, _nothing)
-        limited = replace(rules, budget=Budget(programs=PROGRAMS))
-        engine = make_engine(limited, builtin("adamw").statements, scored(0.5), *recorded)
-        return _drive(engine, writer if record else None) / PROGRAMS
 
 
 @contextmanager
@@ -112,25 +159,21 @@ def _writer() -> Iterator[RunWriter]:
         yield writer
 
 
-def _nothing(_: object) -> None:
-    """Record nothing."""
-
-
-def _drive(engine: AnyEngine, writer: RunWriter | None, marks: list[float] | None = None) -> float:
-    """Processor time to the end; `marks` gets it at each tenth of `GROWTH`."""
+def _drive(
+    engine: AnyEngine,
+    acknowledge: Callable[[int, Seeds, Outcome], None],
+    marks: list[float] | None = None,
+) -> None:
+    """To the end, with made-up outcomes; `marks` gets the processor time at each tenth of `GROWTH`."""
     begin = time.process_time()
     while not engine.finished:
         child = engine.ask()
         if child is not None and child.request is not None:
             outcome = scored(_score(child))
-            if writer is not None:
-                writer.acknowledge(child.id, child.request.seeds, outcome)
+            acknowledge(child.id, child.request.seeds, outcome)
             engine.tell(child.id, outcome)
         if marks is not None and engine.counts.generated >= len(marks) * GROWTH // 10:
             marks.append(time.process_time() - begin)
-    if writer is not None:
-        writer.flush()
-    return time.process_time() - begin
 
 
 def _score(child: Child) -> float:
@@ -151,7 +194,7 @@ def _growth() -> dict[str, Result]:
             lambda one: writer.add(row_of(one)),
             writer.add_columns,
         )
-        _drive(engine, writer, marks)
+        _drive(engine, writer.acknowledge, marks)
     tenth = GROWTH // 10
     first, last = (marks[2] - marks[1]) / tenth, (marks[-1] - marks[-2]) / tenth
     note = f"in the second tenth of {GROWTH:,} children; ours in the last"

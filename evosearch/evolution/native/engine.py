@@ -172,7 +172,7 @@ class NativeEngine:
         while child is None:
             if self._is_spent():
                 self._set(is_spent=1)
-            event = self._c.breeder_advance(self._breeder, AT_ONCE)
+            event = self._advance()
             if event in (Event.NEW, Event.MORE):
                 child = self._admit(event, self._shown())
             elif event == Event.AWAITED:
@@ -242,6 +242,11 @@ class NativeEngine:
     def _set(self, **numbers: int) -> None:
         for name, number in numbers.items():
             self._info[_INFO[name]] = number
+
+    def _advance(self) -> int:
+        """Let C go on; the event that it stopped at."""
+        event: int = self._c.breeder_advance(self._breeder, AT_ONCE)
+        return event
 
     def _is_spent(self) -> bool:
         budget = self.rules.budget
