@@ -131,7 +131,7 @@ class Engine:
         self._cache, self._fingerprints = Cache(rules.cache), Cache(rules.cache)
         self._cache.put(judged.hash, known)
         if rules.fingerprint:
-            self._fingerprints.put(fingerprint(warm_start, judged), known)
+            self._fingerprints.put(fingerprint(warm_start, judged.carried), known)
         self._leaders = Leaders(LEADERS)
         self._leaders.offer(self.warm_start)
         self._under_way: deque[tuple[Child, Judged]] = deque()
@@ -332,7 +332,7 @@ class Engine:
             return known, True
         hit = False
         if self.rules.fingerprint:
-            behaviour = fingerprint(statements, judged)
+            behaviour = fingerprint(statements, judged.carried)
             known = self._fingerprints.get(behaviour)
             hit = known is not None
             if known is None:

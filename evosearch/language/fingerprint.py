@@ -1,7 +1,7 @@
 """Behavioural fingerprint: programs that compute the same numbers share it, however they are written.
 
 The live statements are run in NumPy, in double precision, for a few steps on fixed pseudo-random trees of
-several scales; the outputs, rounded to `DIGITS` significant digits, are hashed. Constant expressions take
+several scales; the outputs, rounded to `BITS` significant bits, are hashed. Constant expressions take
 their float32 value, as in the canonical hash, so programs that share that hash share the fingerprint. Beyond
 it, the fingerprint finds algebra, operations without effect, constants that differ after the seventh digit.
 
@@ -16,16 +16,18 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evosearch.language.abstract import DEPENDS, AbstractExecution, Judged, Value, live_flags
+from evosearch.language.abstract import DEPENDS, AbstractExecution, Judged, Value, fold, live_flags
 from evosearch.language.program import Constant, Statement, Statements
 from primitives import BY_NAME, ValueType
 
-DIGITS = 7
+BITS = 22
+"""Numbers that agree in so many bits, one part in four million, are taken for equal."""
+
 STEPS = 3
 SIZES = (3, 4)
 """Elements of each leaf of the trees."""
@@ -36,42 +38,60 @@ Numbers = NDArray[np.float64]
 """A value at all scales: (scales, elements of all leaves); (scales, 1) for a scalar; or one number."""
 
 
+class _Step(NamedTuple):
+    """A live statement, made ready to be run.
+
+    Attributes:
+        target: the variable it writes.
+        primitive: its row of the table.
+        args: names of variables, and numbers.
+        constant: its number where it is a constant expression, else None.
+    """
+
+    target: str
+    primitive: str
+    args: tuple[str | np.float64, ...]
+    constant: np.float64 | None
+
+
 @cache
-def _probe() -> tuple[Numbers, Numbers]:
-    """Fixed weights (scales, elements), and gradients (steps, scales, elements)."""
+def _probe() -> tuple[Numbers, Numbers, Numbers]:
+    """Fixed weights (scales, elements), gradients (steps, scales, elements), schedule (steps, scales, 1)."""
     weights, gradients = [], []
     for scale, size in enumerate(GRADIENT_SCALES):
         rng = np.random.Generator(np.random.Philox(key=scale))
         weights.append(rng.normal(size=sum(SIZES)))
         gradients.append(rng.normal(size=(STEPS, sum(SIZES))) * size)
-    return np.stack(weights), np.stack(gradients, axis=1)
+    schedule = np.array([np.full((len(GRADIENT_SCALES), 1), lr) for lr in SCHEDULE])
+    return np.stack(weights), np.stack(gradients, axis=1), schedule
 
 
-def fingerprint(statements: Statements, judged: Judged | None = None) -> bytes:
+def fingerprint(statements: Statements, carried: int | None = None) -> bytes:
     """The 16-byte behavioural fingerprint of a valid program.
 
     Args:
         statements: the statements of a valid program.
-        judged: what abstract execution says of it, if that is known; it saves a third of the time.
+        carried: its `Judged.carried`, if that is known; it saves half of the time.
 
     Returns:
         A digest of `update` at `STEPS` steps for each scale. Programs with the same canonical hash agree;
         programs equal up to algebra agree unless rounding falls on two sides of a digit, which only costs
         a score.
     """
-    known = judged or AbstractExecution(memo_limit=len(statements)).judge(statements)
-    assert isinstance(known, Judged), "the program is valid"
-    all_steps = zip(statements, known.values, live_flags(statements, known.carried), strict=True)
-    live = [(statement, value) for statement, value, flag in all_steps if flag]
-    keeps_m, keeps_v = known.carried & DEPENDS["m"], known.carried & DEPENDS["v"]
+    if carried is None:
+        judged = AbstractExecution(memo_limit=len(statements)).judge(statements)
+        assert isinstance(judged, Judged), "the program is valid"
+        carried = judged.carried
+    steps = _live_steps(statements, carried)
+    keeps_m, keeps_v = carried & DEPENDS["m"], carried & DEPENDS["v"]
     digest = blake2b(digest_size=16)
-    weights, gradients = _probe()
+    weights, gradients, schedule = _probe()
     m = v = np.zeros_like(weights)
     with np.errstate(all="ignore"):
-        for g, lr in zip(gradients, SCHEDULE, strict=True):
-            env = {"w": weights, "g": g, "m": m, "v": v, "lr": np.full((len(g), 1), lr)}
-            for statement, value in live:
-                env[statement.target] = _value(statement, value, env)
+        for g, lr in zip(gradients, schedule, strict=True):
+            env: dict[str, Any] = {"w": weights, "g": g, "m": m, "v": v, "lr": lr}
+            for step in steps:
+                env[step.target] = _value(step, env)
             m = env["m"] if keeps_m else m
             v = env["v"] if keeps_v else v
             weights = weights - env["update"]
@@ -79,15 +99,34 @@ def fingerprint(statements: Statements, judged: Judged | None = None) -> bytes:
     return digest.digest()
 
 
-def _value(statement: Statement, value: Value, env: Mapping[str, Numbers]) -> Numbers:
-    if value.constant is not None:
-        return np.float64(value.constant)  # type: ignore[return-value]
-    args: list[Any] = [np.float64(a.value) if isinstance(a, Constant) else env[a] for a in statement.args]
-    on_arrays = _on_arrays(statement.primitive)
+def _live_steps(statements: Statements, carried: int) -> list[_Step]:
+    """The live statements; constant expressions have their float32 value, as in the canonical hash."""
+    known: dict[str, float] = {}  # variables that hold a constant at this place
+    steps = []
+    for statement, live in zip(statements, live_flags(statements, carried), strict=True):
+        if not live:
+            continue
+        target, args = statement.target, statement.args
+        numbers = [a.value if isinstance(a, Constant) else known.get(a) for a in args]
+        constant = None
+        if None not in numbers:
+            known[target] = fold(statement.primitive, numbers)  # type: ignore[arg-type]
+            constant = np.float64(known[target])
+        else:
+            known.pop(target, None)
+        ready = tuple([np.float64(a.value) if isinstance(a, Constant) else a for a in args])
+        steps.append(_Step(target, statement.primitive, ready, constant))
+    return steps
+
+
+def _value(step: _Step, env: Mapping[str, Any]) -> Any:
+    if step.constant is not None:
+        return step.constant
+    args: list[Any] = [env[a] if isinstance(a, str) else a for a in step.args]
+    on_arrays = _on_arrays(step.primitive)
     if on_arrays is not None:
-        result: Numbers = on_arrays(*args)
-        return result
-    reference, expects = BY_NAME[statement.primitive].reference, BY_NAME[statement.primitive].rule.expects
+        return on_arrays(*args)
+    reference, expects = BY_NAME[step.primitive].reference, BY_NAME[step.primitive].rule.expects
     rows = []
     for scale in range(len(GRADIENT_SCALES)):
         at = [_at(arg, scale, type_) for arg, type_ in zip(args, expects or (), strict=True)]
@@ -117,8 +156,12 @@ def _as_row(result: Any) -> Numbers:
 
 
 def _rounded(update: Numbers) -> bytes:
-    flat = np.broadcast_to(update, (len(GRADIENT_SCALES), sum(SIZES))).ravel() + 0.0
-    return ",".join([f"{number:.{DIGITS - 1}e}" for number in flat.tolist()]).encode()
+    """The numbers with the first `BITS` of their digits in base two; all NaN alike, and both zeros."""
+    digits, exponents = np.frexp(update + 0.0)
+    rounded = np.ldexp(np.rint(digits * 2.0**BITS), exponents - BITS)
+    rounded[rounded != rounded] = np.nan  # NaN have signs, too
+    data: bytes = rounded.tobytes()
+    return data
 
 
 def run_statements(statements: Sequence[Statement], env: dict[str, Any]) -> dict[str, Any]:

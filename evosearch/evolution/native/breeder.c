@@ -99,7 +99,7 @@ enum {
     PROGRAMS, RUN_PROGRAMS, PATIENCE, IS_SPENT, STOPPED,
     NEXT, FIRST, GENERATED, INVALID, CACHE_HITS, STATEMENTS, LIVE, FILLED, RUN_ENDING,
     EVENT_ID, EVENT_PARENT, EVENT_ROUND, EVENT_RESTART, EVENT_KIND, EVENT_POSITION, EVENT_HAD, EVENT_HAS,
-    EVENT_INVALID, EVENT_LENGTH, EVENT_LIVE, EVENT_SLOT, FOLD_OP, INFO_SIZE
+    EVENT_INVALID, EVENT_LENGTH, EVENT_LIVE, EVENT_CARRIED, EVENT_SLOT, FOLD_OP, INFO_SIZE
 };
 
 typedef struct {
@@ -957,7 +957,7 @@ static void show(Breeder *b, const Program *c) {
     info[EVENT_ROUND] = c->round, info[EVENT_RESTART] = c->restart;
     info[EVENT_KIND] = c->kind, info[EVENT_POSITION] = c->position;
     info[EVENT_HAD] = c->had, info[EVENT_HAS] = c->has, info[EVENT_INVALID] = c->invalid;
-    info[EVENT_LENGTH] = c->length, info[EVENT_LIVE] = c->live, info[EVENT_SLOT] = c->slot;
+    info[EVENT_LENGTH] = c->length, info[EVENT_LIVE] = c->live, info[EVENT_CARRIED] = c->carried, info[EVENT_SLOT] = c->slot;
     memcpy(b->s.shown, c->statements, (size_t)c->length * sizeof *c->statements);
     b->s.shown[b->s.max_statements] = c->before;
     memcpy(b->s.shown_hash, c->hash, DIGEST);

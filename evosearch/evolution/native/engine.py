@@ -88,6 +88,7 @@ class Shown(NamedTuple):
         had: whether the parent has a statement there that the child has not.
         has: whether the child has one that the parent has not.
         length: how many statements the child has.
+        carried: `Judged.carried` of it.
         slot: where what is known of it lies, -1 if nothing is.
     """
 
@@ -102,6 +103,7 @@ class Shown(NamedTuple):
     invalid: int
     length: int
     live: int
+    carried: int
     slot: int
 
 
@@ -158,7 +160,7 @@ class NativeEngine:
         self._set(run_programs=_or_none(rules.restarts.programs))
         self._put(judged.hash, known)
         if rules.fingerprint:
-            self._fingerprints.put(fingerprint(warm_start, judged), known)
+            self._fingerprints.put(fingerprint(warm_start, judged.carried), known)
         self._offer(self.warm_start)
         self._begin_run(self.warm_start)
 
@@ -313,7 +315,7 @@ class NativeEngine:
             assert known is not None, "what the cache keeps has its slot"
             slot, hit = shown.slot, True
         else:
-            known, hit = self._recognized(statements)
+            known, hit = self._recognized(statements, shown.carried)
             slot = self._put(digest, known)
         if known.assigned == 0:
             request = self._requests.first(shown.id, digest, known, self._population())
@@ -347,11 +349,11 @@ class NativeEngine:
         number = fold(row.name, self._shared.folding[: row.arity].tolist())
         self._c.breeder_fold(self._breeder, number)
 
-    def _recognized(self, statements: Statements) -> tuple[Known, bool]:
+    def _recognized(self, statements: Statements, carried: int) -> tuple[Known, bool]:
         """What is known of a program by its behaviour, and whether that is anything."""
         if not self.rules.fingerprint:
             return Known(), False
-        behaviour = fingerprint(statements)
+        behaviour = fingerprint(statements, carried)
         known = self._fingerprints.get(behaviour)
         if known is not None:
             return known, True

@@ -45,7 +45,7 @@ INFO = (
     *("programs", "run_programs", "patience", "is_spent", "stopped"),
     *("next", "first", "generated", "invalid", "cache_hits", "statements", "live", "filled", "run_ending"),
     *("event_id", "event_parent", "event_round", "event_restart", "event_kind", "event_position"),
-    *("event_had", "event_has", "event_invalid", "event_length", "event_live", "event_slot"),
+    *("event_had", "event_has", "event_invalid", "event_length", "event_live", "event_carried", "event_slot"),
     "fold_op",
 )
 """Numbers that both sides see, in the order of `breeder.c`."""
