@@ -1041,6 +1041,8 @@ static int breed(Breeder *b) {
 
 int64_t breeder_setup_size(void) { return (int64_t)sizeof(Setup); }
 
+int64_t breeder_info_size(void) { return INFO_SIZE; }
+
 void breeder_delete(Breeder *b) {
     if (!b) return;
     for (int64_t i = 0; b->children && i < b->ring; i++) free(b->children[i].statements), free(b->children[i].values);

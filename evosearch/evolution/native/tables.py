@@ -122,6 +122,7 @@ def load(text: str) -> ctypes.CDLL:
     i64, pointer = ctypes.c_int64, ctypes.c_void_p
     signatures: Mapping[str, tuple[Any, Sequence[Any]]] = {
         "breeder_setup_size": (i64, ()),
+        "breeder_info_size": (i64, ()),
         "breeder_new": (pointer, (ctypes.POINTER(Setup),)),
         "breeder_delete": (None, (pointer,)),
         "breeder_slot": (i64, (pointer,)),
@@ -141,6 +142,7 @@ def load(text: str) -> ctypes.CDLL:
         function = getattr(loaded, name)
         function.restype, function.argtypes = result, arguments
     assert loaded.breeder_setup_size() == ctypes.sizeof(Setup), "Setup is not the same on both sides"
+    assert loaded.breeder_info_size() == len(INFO), "INFO is not the same on both sides"
     return loaded
 
 
