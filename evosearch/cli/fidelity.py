@@ -17,7 +17,7 @@ from evosearch.cli.study_view import checked_plan, make_study_view, study_pool, 
 from evosearch.errors import StudyError, nearest
 from evosearch.records import RunReader
 from evosearch.runtime import processor
-from evosearch.study.agreement import Agreement, summary
+from evosearch.study.agreement import Agreement, Prediction, prediction, summary
 from evosearch.study.fidelity import FidelityPlan, measure, open_standings
 from evosearch.study.ledger import Ledger
 from evosearch.study.standings import FidelityFile, known_candidates, read_fidelity, sampled_candidates
@@ -42,6 +42,7 @@ def fidelity_command(
     file: str | None,
     plot: str | None,
     report_only: bool,
+    portfolio: Sequence[str],
     backend: str,
     workers: int | Literal["auto"],
     as_json: bool,
@@ -65,10 +66,14 @@ def fidelity_command(
     if not known.standings:
         raise StudyError(f"{path}: expected measurements, found none; leave out --report-only to make them")
     found = summary(known)
+    predicted = _prediction(known, portfolio, tasks, presets) if portfolio else None
     if as_json:
-        print_json({"file": str(path), **_plain(found)})
+        more = {} if predicted is None else {"prediction": asdict(predicted)}
+        print_json({"file": str(path), **_plain(found), **more})
     else:
         show_summary(console, known, found)
+        if predicted is not None:
+            show_prediction(console, predicted)
     if plot:
         plot_fidelity(found, Path(plot))
         console.print(f"plot: {printable(plot)}", markup=False)
@@ -116,6 +121,35 @@ def _run(
     return True
 
 
+def _prediction(
+    known: FidelityFile, portfolio: Sequence[str], tasks: Sequence[str], presets: Sequence[str]
+) -> Prediction:
+    """How a portfolio of small tasks predicts the larger ones that were measured, or those that are named."""
+    small = {s.task for s in known.standings if s.preset == PRESETS[0]}
+    for task in portfolio:
+        if task not in small:
+            raise StudyError(
+                f"--portfolio: expected tasks measured at {PRESETS[0]}, found {task!r}{nearest(task, small)}"
+            )
+    measured = sorted({(s.task, s.preset) for s in known.standings if s.preset != PRESETS[0]})
+    large = [(t, p) for t, p in measured if (not tasks or t in tasks) and (not presets or p in presets)]
+    if not large:
+        raise StudyError("--portfolio: expected larger tasks that are measured, found none: name others")
+    return prediction(known, tuple(dict.fromkeys(portfolio)), large)
+
+
+def show_prediction(console: Console, found: Prediction) -> None:
+    """One line about a portfolio."""
+    console.print(
+        f"{', '.join(found.tasks)}: {found.rho:.3f} with the mean rank on {found.large} larger tasks, place "
+        f"{found.place:,} of {found.sets:,} sets of as many small tasks; the best with hindsight: "
+        f"{', '.join(found.best)} {found.best_rho:.3f}, the median {found.median_rho:.3f}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
 def _plain(found: dict[str, Any]) -> dict[str, Any]:
     rows = ("sizes", "across", "portfolios")
     return {**found, **{name: [asdict(row) for row in found[name]] for name in rows}}
@@ -128,13 +162,13 @@ def show_summary(console: Console, file: FidelityFile, found: dict[str, Any]) ->
     }
     rows: list[list[RenderableType]] = []
     for task in [name for name in TASKS if name in found["tasks"]]:
-        cells = [_cell(sizes.get((task, a, b))) for a, b in COLUMNS]
-        others = [a.rho for a in found["across"] if a.first[0] == task and a.second[0] != task]
-        mean = sum(others) / len(others) if others else float("nan")
-        rows.append([Text(task, "bold cyan"), *cells, f"{mean:.2f}" if others else "-"])
+        cells = [_cell(sizes.get((task, a, b)), len(file.candidates)) for a, b in COLUMNS]
+        others = [_mean_of_others(found["across"], task, preset) for preset in PRESETS[1:]]
+        rows.append([Text(task, "bold cyan"), *cells, *others])
     headings = [f"{a} ~ {b}" for a, b in COLUMNS]
     title = f"Rank correlation (Spearman) of {len(file.candidates)} candidates, 95 % interval"
-    console.print(make_table(title, ["task", *headings, "tiny ~ others' x10"], rows))
+    headings += [f"{PRESETS[0]} ~ others' {preset}" for preset in PRESETS[1:]]
+    console.print(make_table(title, ["task", *headings], rows))
     console.print(
         make_table(
             "Small tasks whose mean rank best predicts the mean rank on all larger tasks measured",
@@ -147,8 +181,15 @@ def show_summary(console: Console, file: FidelityFile, found: dict[str, Any]) ->
 COLUMNS = (("tiny", "x10"), ("tiny", "x100"), ("x10", "x100"))
 
 
-def _cell(found: Agreement | None) -> str:
+def _mean_of_others(across: Sequence[Agreement], task: str, preset: str) -> str:
+    """The mean correlation of a small task with all other tasks of a preset."""
+    rhos = [a.rho for a in across if a.first[0] == task and a.second[0] != task and a.second[1] == preset]
+    return f"{sum(rhos) / len(rhos):.2f}" if rhos else "-"
+
+
+def _cell(found: Agreement | None, candidates: int) -> str:
     if found is None:
         return "-"
     interval = "" if found.interval is None else f" [{found.interval[0]:.2f}, {found.interval[1]:.2f}]"
-    return f"{found.rho:.2f}{interval}"
+    few = f" of {found.candidates}" if found.candidates < candidates else ""
+    return f"{found.rho:.2f}{interval}{few}"

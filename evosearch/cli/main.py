@@ -255,6 +255,15 @@ def make_parser() -> argparse.ArgumentParser:
     )
     fidelity.add_argument("--plot", metavar="FILE.png", help="draw the correlations")
     fidelity.add_argument(
+        "--portfolio",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="say how well these small tasks together predict the larger ones (with --report-only: those that "
+        "--task and --preset name)",
+    )
+    fidelity.add_argument(
         "--report-only", action="store_true", help="train nothing, say what the measurements show"
     )
     _add_workers(fidelity)
@@ -540,6 +549,7 @@ def _run_fidelity(args: argparse.Namespace) -> int:
         args.file,
         args.plot,
         args.report_only,
+        args.portfolio,
         args.backend,
         args.workers or "auto",
         args.json,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -97,16 +97,61 @@ def portfolios(file: FidelityFile, large: Sequence[tuple[str, str]], most: int =
     chosen: list[str] = []
     found: list[Portfolio] = []
     while small and len(chosen) < min(most, len(ranks)):
-        score = partial(_predicts, ranks, target, chosen)
-        best = max((task for task in small if task not in chosen), key=score)
-        rho = score(best)
+        more = {task: _predicts(ranks, target, [*chosen, task]) for task in small if task not in chosen}
+        best = max(more, key=more.__getitem__)
+        rho = more[best]
         chosen.append(best)
         found.append(Portfolio(tuple(chosen), rho, sum(seconds[task] for task in chosen)))
     return found
 
 
-def _predicts(ranks: Mapping[str, Array], target: Array, chosen: Sequence[str], more: str) -> float:
-    mean = np.mean([ranks[task] for task in (*chosen, more)], axis=0)
+@dataclass(frozen=True)
+class Prediction:
+    """How well a set of small tasks predicts the mean rank on larger ones, among all sets of as many tasks.
+
+    Attributes:
+        tasks: the small tasks.
+        large: how many larger ones are predicted.
+        rho: the correlation.
+        place: of it among all sets; 1 is the best.
+        sets: how many there are.
+        best: the best set, found with hindsight.
+        best_rho: its correlation.
+        median_rho: of all sets.
+    """
+
+    tasks: tuple[str, ...]
+    large: int
+    rho: float
+    place: int
+    sets: int
+    best: tuple[str, ...]
+    best_rho: float
+    median_rho: float
+
+
+def prediction(file: FidelityFile, tasks: Sequence[str], large: Sequence[tuple[str, str]]) -> Prediction:
+    """Look at a set of small tasks beside all others of its size; see `Prediction`.
+
+    Args:
+        file: measurements.
+        tasks: measured small ones.
+        large: what is to be predicted: tasks and presets, all measured.
+    """
+    index, names = file.index, [who.name for who in file.candidates]
+    small = sorted({s.task for s in file.standings if s.preset == PRESETS[0]})
+    ranks = {task: _ranks(means(index, names, task, PRESETS[0])) for task in small}
+    target = _mean_known([_ranks(means(index, names, *place)) for place in large])
+    rhos = {chosen: _predicts(ranks, target, chosen) for chosen in combinations(small, len(tasks))}
+    rho = rhos[tuple(sorted(tasks))]
+    best = max(rhos, key=rhos.__getitem__)
+    place = 1 + sum(other > rho for other in rhos.values())
+    median = float(np.median(list(rhos.values())))
+    return Prediction(tuple(tasks), len(large), rho, place, len(rhos), best, rhos[best], median)
+
+
+def _predicts(ranks: Mapping[str, Array], target: Array, chosen: Sequence[str]) -> float:
+    mean = np.mean([ranks[task] for task in chosen], axis=0)
     known = ~np.isnan(mean) & ~np.isnan(target)
     return spearman(mean[known], target[known])
 
@@ -143,9 +188,10 @@ def summary(file: FidelityFile, resamples: int = 1000) -> dict[str, Any]:
     ]
     across = [
         found
+        for preset in PRESETS[1:]
         for first in tasks
         for second in tasks
-        if (found := agreement(file, (first, "tiny"), (second, "x10"), 0)) is not None
+        if (found := agreement(file, (first, PRESETS[0]), (second, preset), 0)) is not None
     ]
     large = sorted({(s.task, s.preset) for s in file.standings if s.preset != PRESETS[0]})
     return {"tasks": tasks, "sizes": sizes, "across": across, "portfolios": portfolios(file, large)}

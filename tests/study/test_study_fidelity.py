@@ -213,3 +213,32 @@ def test_the_shipped_measurements_can_be_read_and_their_programs_parse():
         assert (who.text is None) != (who.reference is None)
         if who.text:
             assert program_text(parse(who.text, who.name).statements) == who.text
+
+
+def test_a_portfolio_is_looked_at_among_all_sets_of_its_size(tmp_path, capsys):
+    path = tmp_path / "f.json"
+    tasks = {"digits_mlp_tiny": UP, "digits_mlp_x10": UP, "char_mlp_tiny": DOWN, "char_mlp_x10": UP}
+    write_fidelity(path, file_of(**tasks, digits_mlp_x100=DOWN))
+    command = ["fidelity", "--report-only", "--file", str(path), "--json", "--portfolio"]
+
+    def said(*arguments: str) -> dict[str, object]:
+        assert main([*command, *arguments]) == 0
+        found: dict[str, object] = json.loads(capsys.readouterr().out)["prediction"]
+        return found
+
+    worse = said("char_mlp", "--preset", "x10")
+    assert (worse["rho"], worse["place"], worse["sets"], worse["large"]) == (pytest.approx(-1.0), 2, 2, 2)
+    assert (worse["best"], worse["best_rho"], worse["median_rho"]) == (
+        ["digits_mlp"],
+        pytest.approx(1.0),
+        0.0,
+    )
+    assert said("char_mlp", "--task", "digits_mlp", "--preset", "x100")["rho"] == pytest.approx(1.0)
+    assert main([*command[:-2], "--portfolio", "char_mlp"]) == 0
+    assert "place 2 of 2 sets of as many small tasks" in capsys.readouterr().out
+    assert main([*command, "char_mpl"]) == 2
+    assert "expected tasks measured at tiny, found 'char_mpl'; did you mean 'char_mlp'?" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert main([*command, "char_mlp", "--preset", "tiny"]) == 2
+    assert "expected larger tasks that are measured, found none" in capsys.readouterr().err
