@@ -260,7 +260,7 @@ def make_parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="NAME",
-        help="say how well these small tasks together predict the larger ones (with --report-only: those that "
+        help="say how well these small tasks together predict the larger ones (with --report-only those that "
         "--task and --preset name)",
     )
     fidelity.add_argument(
