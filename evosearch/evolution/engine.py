@@ -260,13 +260,11 @@ class Engine:
 
     def _next_run(self) -> None:
         """Begin the next run, or stop after the last one; all children of this one have their places."""
-        self.restart += 1
-        if self.restart == self.rules.restarts.runs:
-            self.restart = 0
-            self.round += 1
-        if self.round == self.rules.restarts.rounds:
+        following = self.rules.restarts.after(self.round, self.restart)
+        if following is None:
             self._stopped = True
         else:
+            self.round, self.restart = following
             founder = self.warm_start if self.round == 0 else self.best()
             judged = self._abstract.judge(founder.statements)
             assert isinstance(judged, Judged), "it was valid when it was bred"

@@ -85,6 +85,15 @@ class Restarts:
     programs: int | None = None
     patience: int | None = None
 
+    def after(self, round_: int, restart: int) -> tuple[int, int] | None:
+        """Round and restart of the run after one; None after the last.
+
+        >>> Restarts(rounds=2, runs=3).after(0, 2)
+        (1, 0)
+        """
+        following = (round_, restart + 1) if restart + 1 < self.runs else (round_ + 1, 0)
+        return following if following[0] < self.rounds else None
+
 
 @dataclass(frozen=True)
 class SeedRules:
