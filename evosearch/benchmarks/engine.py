@@ -174,6 +174,7 @@ def _drive(
             engine.tell(child.id, outcome)
         if marks is not None and engine.counts.generated >= len(marks) * GROWTH // 10:
             marks.append(time.process_time() - begin)
+    engine.hand_over()
 
 
 def _score(child: Child) -> float:

@@ -164,6 +164,9 @@ class Engine:
         """Breed no further; the children under way are still awaited."""
         self._stopped = True
 
+    def hand_over(self) -> None:
+        """Nothing is kept back here: `on_absorbed` is called at once."""
+
     @property
     def finished(self) -> bool:
         """Whether nothing is bred any more and every child has taken its place."""

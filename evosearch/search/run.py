@@ -274,7 +274,7 @@ class _Session:
             if self.sent:
                 self._take_in(self.pool.collect(0.0 if jobs or not self.engine.waits else SHOW_SECONDS))
             self._housekeeping()
-        self.writer.flush()
+        self._flush()
 
     def _breed(self) -> list[Job]:
         """Children, until outcomes are needed, there is work for each worker, or it is time to look up."""
@@ -299,6 +299,11 @@ class _Session:
             self.writer.acknowledge(number, self.sent.pop(number).seeds, outcome)
             self.engine.tell(number, outcome)
 
+    def _flush(self) -> None:
+        """Write all rows that there are as a part."""
+        self.engine.hand_over()
+        self.writer.flush()
+
     def _record(self, absorbed: Absorbed) -> None:
         self.writer.add(row_of(absorbed))
 
@@ -312,7 +317,7 @@ class _Session:
             self.view.progress(self._progress(now))
             self.last_show = now
         if now - self.last_flush >= flush_interval(self._seconds(now)):
-            self.writer.flush()
+            self._flush()
             self._write_state(self._summary(now))
             self.last_flush = now
         minutes = self.config.search.budget.minutes

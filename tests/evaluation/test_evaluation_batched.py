@@ -355,14 +355,13 @@ def test_a_search_in_batches_has_one_history_whatever_the_batches_are(
         return evaluate_many(self, jobs)
 
     monkeypatch.setattr(BatchedEvaluator, "evaluate_many", noting)
-    for asks in (512, 2):  # after so many children the search looks up, and may have none to send
+    for batch in (8, 3):
         sizes.append([])
-        monkeypatch.setattr(run, "ASKS_BETWEEN_LOOKS", asks)
-        summary = run.run_search(load_config(tmp_path / "small.yaml"), tmp_path / str(asks))
+        config = load_config(tmp_path / "small.yaml", [f"evaluation.batch={batch}"])
+        summary = run.run_search(config, tmp_path / str(batch))
         assert summary.finished
         assert [standing.name for standing in summary.standings] == ["best program", "warm start"]
-        histories.append(RunReader(tmp_path / str(asks)).candidates().drop_columns(["seconds"]))
+        histories.append(RunReader(tmp_path / str(batch)).candidates().drop_columns(["seconds"]))
     assert summary.evaluated > 20
-    assert max(sizes[0]) == 8
-    assert sizes[0] != sizes[1]
+    assert [max(some) for some in sizes] == [8, 3]
     assert histories[0] == histories[1]

@@ -114,6 +114,7 @@ class Native:
                 ready = untold.pop()
                 assert ready.request is not None
                 self.engine.tell(ready.id, self.world.outcome(ready.hash, ready.request.seeds))
+        self.engine.hand_over()
 
 
 def facts(child: Child) -> tuple[object, ...]:

@@ -32,7 +32,6 @@ from evosearch.evolution.native.tables import (
     INFO,
     KINDS,
     NUMBERS,
-    ROWS,
     STATEMENT_BYTES,
     STATUSES,
     TEXTS,
@@ -122,7 +121,8 @@ class NativeEngine:
         rules: what the search is.
         warm_start: the statements of a valid program.
         baseline: outcome of training the warm start with all seeds of the pools.
-        on_rows: called with children in order of ids, after they have taken their places.
+        on_rows: called with children in order of ids, after they have taken their places: thousands at once,
+            and by `hand_over`.
 
     Raises:
         SearchError: the warm start is invalid or does not train.
@@ -191,15 +191,13 @@ class NativeEngine:
             elif event == Event.SPENT:
                 self.stop()
             elif event == Event.ROWS_FULL:
-                self._hand_over()
+                self.hand_over()
             elif event == Event.OVER:
                 self.waits = True
             elif event != Event.LIMIT:
                 raise self._error(Event(event))
             if self.waits or event == Event.LIMIT:
                 break
-        if child is None or self._get("filled") >= ROWS // 2:
-            self._hand_over()
         return child
 
     def tell(self, number: int, outcome: Outcome) -> None:
@@ -427,8 +425,8 @@ class NativeEngine:
             )
         return MemoryError("there is not enough memory to breed")
 
-    def _hand_over(self) -> None:
-        """Give away the rows that C has filled."""
+    def hand_over(self) -> None:
+        """Give away the rows that wait in C's arrays, a few thousand at most."""
         count = self._get("filled")
         if not count:
             return
