@@ -65,8 +65,9 @@ def fidelity_command(
     known = read_fidelity(path)
     if not known.standings:
         raise StudyError(f"{path}: expected measurements, found none; leave out --report-only to make them")
-    found = summary(known)
+    # First, since a mistake in it should be told at once; the intervals of the summary take half a minute.
     predicted = _prediction(known, portfolio, tasks, presets) if portfolio else None
+    found = summary(known)
     if as_json:
         more = {} if predicted is None else {"prediction": asdict(predicted)}
         print_json({"file": str(path), **_plain(found), **more})
