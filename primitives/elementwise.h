@@ -1,7 +1,8 @@
 /* The C side of the table of primitives: what its column `c` may use besides the language itself.
 
-float32 in, float32 out. Where glibc has vector versions of its elementary functions, the declarations below let
-the compiler call them; elsewhere each element is a call of its own, slower and as correct. */
+float32 in, float32 out; `in_double.h` is the same for doubles. Where glibc has vector versions of its elementary
+functions, the declarations below let the compiler call them; elsewhere each element is a call of its own, slower
+and as correct. */
 
 #define _GNU_SOURCE
 #include <float.h>
@@ -40,6 +41,9 @@ extern __attribute__((const, simd("notinbranch"))) float powf(float, float);
 #if !defined(__GLIBC__)
 static inline float exp10f(float x) { return powf(10.0f, x); }
 #endif
+
+/* What division adds to its divisor. */
+#define EPSILON 1e-8f
 
 static inline uint32_t bits_of(float x) {
     uint32_t bits;

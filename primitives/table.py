@@ -35,7 +35,8 @@ class Primitive:
         kernel: `kernel(space, *args)` in JAX, float32 in and out, for the layouts of `spaces.py`.
         elementwise: the same as a plain JAX function on broadcastable arrays; None if the primitive has to
             look at whole arrays or the whole tree.
-        c: the same as a C expression over floats x, y, a, with `elementwise.h`; None for constants too.
+        c: the same as a C expression over floats x, y, a, with `elementwise.h`, or over doubles, with
+            `in_double.h`; None for constants too.
         reference: an independent NumPy version; `reference.py` tells its conventions.
         formula: the equation over x, y, a in NumPy's notation; a reduction runs over one array or, for
             primitives of the whole tree, over all of it.
@@ -317,7 +318,7 @@ TABLE: tuple[Primitive, ...] = (
         "x / (y + 1e-8)",
         "Quotient; 1e-8 is added to the divisor.",
         "ieee odd",
-        c="x / (y + 1e-8f)",
+        c="x / (y + EPSILON)",
     ),
     _binary(
         "power",

@@ -11,6 +11,7 @@ from evosearch.evolution.engine import Absorbed, Engine
 from evosearch.evolution.native.engine import NativeEngine
 from evosearch.evolution.native.tables import library
 from evosearch.evolution.rules import Rules
+from evosearch.language.native import native_behaviour
 from evosearch.language.program import Statements
 from evosearch.records.columns import Columns
 
@@ -27,6 +28,7 @@ def without_machine_code() -> str:
     """Why the engine runs in Python on this machine; "" where it does not."""
     try:
         library()
+        native_behaviour()
     except NoCompilerError as error:
         return str(error)
     return ""

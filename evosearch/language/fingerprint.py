@@ -1,9 +1,12 @@
 """Behavioural fingerprint: programs that compute the same numbers share it, however they are written.
 
-The live statements are run in NumPy, in double precision, for a few steps on fixed pseudo-random trees of
-several scales; the outputs, rounded to `BITS` significant bits, are hashed. Constant expressions take
+The live statements are run in double precision for a few steps on fixed pseudo-random trees of several
+scales (`probes`); the outputs, rounded to `BITS` significant bits, are hashed. Constant expressions take
 their float32 value, as in the canonical hash, so programs that share that hash share the fingerprint. Beyond
 it, the fingerprint finds algebra, operations without effect, constants that differ after the seventh digit.
+
+Where there is a C compiler, machine code runs them, else NumPy. The last digits of the two may differ, which
+rounding hides nearly always; so only fingerprints of one machine are to be compared.
 
 It is a measurement and not a proof: programs that differ only where no probe looks (a clip that never acts at
 these scales, an overflow of float32) would be merged. The probes therefore span gradients from 1e-6 to 1e3
@@ -12,58 +15,18 @@ and schedule values from 1 to 0, and the search uses it only where its YAML says
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from evosearch.language.abstract import DEPENDS, AbstractExecution, Judged, Value, fold, live_flags
+from evosearch.language.abstract import AbstractExecution, Judged, Value
+from evosearch.language.native import NativeBehaviour, native_behaviour, pack
+from evosearch.language.probes import live_steps, numpy_behaviour
 from evosearch.language.program import Constant, Statement, Statements
-from primitives import BY_NAME, ValueType
-
-BITS = 22
-"""Numbers that agree in so many bits, one part in four million, are taken for equal."""
-
-STEPS = 3
-SIZES = (3, 4)
-"""Elements of each leaf of the trees."""
-GRADIENT_SCALES = (1e-6, 1e-3, 1.0, 1e3)
-SCHEDULE = (1.0, 0.5, 0.0)
-
-Numbers = NDArray[np.float64]
-"""A value at all scales: (scales, elements of all leaves); (scales, 1) for a scalar; or one number."""
-
-
-class _Step(NamedTuple):
-    """A live statement, made ready to be run.
-
-    Attributes:
-        target: the variable it writes.
-        primitive: its row of the table.
-        args: names of variables, and numbers.
-        constant: its number where it is a constant expression, else None.
-    """
-
-    target: str
-    primitive: str
-    args: tuple[str | np.float64, ...]
-    constant: np.float64 | None
-
-
-@cache
-def _probe() -> tuple[Numbers, Numbers, Numbers]:
-    """Fixed weights (scales, elements), gradients (steps, scales, elements), schedule (steps, scales, 1)."""
-    weights, gradients = [], []
-    for scale, size in enumerate(GRADIENT_SCALES):
-        rng = np.random.Generator(np.random.Philox(key=scale))
-        weights.append(rng.normal(size=sum(SIZES)))
-        gradients.append(rng.normal(size=(STEPS, sum(SIZES))) * size)
-    schedule = np.array([np.full((len(GRADIENT_SCALES), 1), lr) for lr in SCHEDULE])
-    return np.stack(weights), np.stack(gradients, axis=1), schedule
+from primitives import BY_NAME
 
 
 def fingerprint(statements: Statements, carried: int | None = None) -> bytes:
@@ -71,97 +34,40 @@ def fingerprint(statements: Statements, carried: int | None = None) -> bytes:
 
     Args:
         statements: the statements of a valid program.
-        carried: its `Judged.carried`, if that is known; it saves half of the time.
+        carried: its `Judged.carried`, if that is known; it saves most of the time.
 
     Returns:
         A digest of `update` at `STEPS` steps for each scale. Programs with the same canonical hash agree;
         programs equal up to algebra agree unless rounding falls on two sides of a digit, which only costs
         a score.
+
+    Example:
+        >>> from evosearch.language import builtin
+        >>> len(fingerprint(builtin("lion").statements))
+        16
     """
     if carried is None:
         judged = AbstractExecution(memo_limit=len(statements)).judge(statements)
         assert isinstance(judged, Judged), "the program is valid"
         carried = judged.carried
-    steps = _live_steps(statements, carried)
-    keeps_m, keeps_v = carried & DEPENDS["m"], carried & DEPENDS["v"]
-    digest = blake2b(digest_size=16)
-    weights, gradients, schedule = _probe()
-    m = v = np.zeros_like(weights)
-    with np.errstate(all="ignore"):
-        for g, lr in zip(gradients, schedule, strict=True):
-            env: dict[str, Any] = {"w": weights, "g": g, "m": m, "v": v, "lr": lr}
-            for step in steps:
-                env[step.target] = _value(step, env)
-            m = env["m"] if keeps_m else m
-            v = env["v"] if keeps_v else v
-            weights = weights - env["update"]
-            digest.update(_rounded(env["update"]))
-    return digest.digest()
-
-
-def _live_steps(statements: Statements, carried: int) -> list[_Step]:
-    """The live statements; constant expressions have their float32 value, as in the canonical hash."""
-    known: dict[str, float] = {}  # variables that hold a constant at this place
-    steps = []
-    for statement, live in zip(statements, live_flags(statements, carried), strict=True):
-        if not live:
-            continue
-        target, args = statement.target, statement.args
-        numbers = [a.value if isinstance(a, Constant) else known.get(a) for a in args]
-        constant = None
-        if None not in numbers:
-            known[target] = fold(statement.primitive, numbers)  # type: ignore[arg-type]
-            constant = np.float64(known[target])
-        else:
-            known.pop(target, None)
-        ready = tuple([np.float64(a.value) if isinstance(a, Constant) else a for a in args])
-        steps.append(_Step(target, statement.primitive, ready, constant))
-    return steps
-
-
-def _value(step: _Step, env: Mapping[str, Any]) -> Any:
-    if step.constant is not None:
-        return step.constant
-    args: list[Any] = [env[a] if isinstance(a, str) else a for a in step.args]
-    on_arrays = _on_arrays(step.primitive)
-    if on_arrays is not None:
-        return on_arrays(*args)
-    reference, expects = BY_NAME[step.primitive].reference, BY_NAME[step.primitive].rule.expects
-    rows = []
-    for scale in range(len(GRADIENT_SCALES)):
-        at = [_at(arg, scale, type_) for arg, type_ in zip(args, expects or (), strict=True)]
-        rows.append(_as_row(reference(*at)))
-    return np.stack(rows)
+    steps, native = live_steps(statements, carried), _machine_code()
+    return digest(native(*pack(steps), carried) if native else numpy_behaviour(steps, carried))
 
 
 @cache
-def _on_arrays(primitive: str) -> Callable[..., Any] | None:
-    """What a reference does to plain arrays, without its look at what it is given; None if it needs trees."""
-    row = BY_NAME[primitive]
-    return None if row.elementwise is None else inspect.unwrap(row.reference)
+def _machine_code() -> NativeBehaviour | None:
+    """None where there is no C compiler: the search, which is what it slows down, says so."""
+    from evosearch.c_library import NoCompilerError
+
+    try:
+        return native_behaviour()
+    except NoCompilerError:
+        return None
 
 
-def _at(value: Numbers, scale: int, type_: ValueType | None) -> Any:
-    """A value at one scale, as references take it."""
-    if type_ is not ValueType.TENSOR:
-        return np.broadcast_to(value, (len(GRADIENT_SCALES), 1))[scale, 0]
-    return tuple(np.split(value[scale], np.cumsum(SIZES)[:-1]))
-
-
-def _as_row(result: Any) -> Numbers:
-    """What a reference gives, as a row: leaves one after the other, a leaf's number repeated over it."""
-    if not isinstance(result, tuple):
-        return np.reshape(np.float64(result), (1,))
-    return np.concatenate([np.broadcast_to(leaf, (n,)) for leaf, n in zip(result, SIZES, strict=True)])
-
-
-def _rounded(update: Numbers) -> bytes:
-    """The numbers with the first `BITS` of their digits in base two; all NaN alike, and both zeros."""
-    digits, exponents = np.frexp(update + 0.0)
-    rounded = np.ldexp(np.rint(digits * 2.0**BITS), exponents - BITS)
-    rounded[rounded != rounded] = np.nan  # NaN have signs, too
-    data: bytes = rounded.tobytes()
-    return data
+def digest(behaviour: bytes) -> bytes:
+    """The fingerprint of what a program computes on the probes."""
+    return blake2b(behaviour, digest_size=16).digest()
 
 
 def run_statements(statements: Sequence[Statement], env: dict[str, Any]) -> dict[str, Any]:

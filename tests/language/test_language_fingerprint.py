@@ -1,6 +1,7 @@
 """The behavioural fingerprint: equal where programs compute the same, different where they do not."""
 
 import random
+import re
 from collections import defaultdict
 from itertools import combinations
 
@@ -12,6 +13,11 @@ from evosearch.language import Constant, Statement, analyze, builtin, builtin_na
 from evosearch.language.abstract import AbstractExecution, Judged, live_statements
 from evosearch.language.fingerprint import fingerprint, run_statements
 from evosearch.language.mutation import Statements
+from evosearch.language.native import STEP_BYTES, native_behaviour, pack
+from evosearch.language.native.behaviour import source
+from evosearch.language.probes import BITS, GRADIENT_SCALES, SIZES, STEPS, live_steps, numpy_behaviour
+from evosearch.language.program import program_text
+from primitives import TABLE, ValueType
 from tests.strategies import programs, small_program, trying
 
 
@@ -139,6 +145,85 @@ def test_it_is_a_pure_function():
     np.random.seed(1)  # noqa: NPY002
     fingerprint(builtin("adamw").statements)
     assert fingerprint(statements) == first
+
+
+def behaviours(statements: Statements) -> list[np.ndarray]:
+    """What machine code and NumPy find, as (steps, scales, elements)."""
+    judged = AbstractExecution().judge(statements)
+    assert isinstance(judged, Judged)
+    steps = live_steps(statements, judged.carried)
+    found = native_behaviour()(*pack(steps), judged.carried), numpy_behaviour(steps, judged.carried)
+    return [np.frombuffer(data).reshape(STEPS, len(GRADIENT_SCALES), sum(SIZES)) for data in found]
+
+
+def assert_same_behaviour(statements: Statements) -> None:
+    """Up to the last of the digits that are left after rounding."""
+    machine_code, numpy = behaviours(statements)
+    np.testing.assert_allclose(
+        machine_code, numpy, rtol=2.0 ** (1 - BITS), atol=0, err_msg=program_text(statements)
+    )
+
+
+ARGUMENTS = {
+    "as they come": (),
+    "huge": ("g = g * 1e38", "w = w * -1e38", "lr = 1e38 * lr"),
+    "too large": (
+        "g = exp(g)",
+        "g = exp(g)",
+        "w = exp10(g)",
+        "lr = 1e38 - lr",
+        "lr = cube(lr)",
+        "lr = cube(lr)",
+    ),
+    "tiny": ("g = g * 1e-38", "g = cube(g)", "w = cube(g)", "lr = lr * 1e-30"),
+    "zero": ("g = g * 0.0", "w = g * -1", "lr = lr * 0.0"),
+    "below zero": ("lr = 0.0 - lr",),
+    "equal": ("w = g * 1",),
+    "not a number": ("g = arcsin(g)", "w = log(m)", "w = w * 0.0", "lr = arcsin(2.5)", "lr = lr * 2"),
+}
+
+
+@pytest.mark.parametrize("before", ARGUMENTS.values(), ids=ARGUMENTS)
+@pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
+def test_machine_code_computes_each_primitive_as_numpy_does(row, before):
+    expects = row.rule.expects or (ValueType.TENSOR,) * row.arity
+    args = [
+        "lr" if type_ is ValueType.SCALAR else name
+        for name, type_ in zip(("g", "w", "lr")[: row.arity], expects, strict=True)
+    ]
+    # The last line makes a tensor of whatever the primitive gives.
+    assert_same_behaviour(lines(*before, f"t = {row.name}({', '.join(args)})", "s = m - m", "update = s + t"))
+
+
+def test_machine_code_knows_every_primitive_and_no_function_of_single_precision():
+    text = source()
+    run = [row for row in TABLE if row.arity]
+    assert all(f"= run_{row.name},\n" in text for row in run)
+    assert text.count("] = run_") == len(run)
+    called = {name for row in run for name in re.findall(r"\b(\w+f)\(", row.c or "")}
+    assert called <= set(re.findall(r"#define (\w+f) ", text))
+
+
+@trying(150)
+@given(programs())
+def test_machine_code_agrees_with_numpy(program):
+    assert_same_behaviour(program.statements)
+
+
+def test_without_a_compiler_numpy_finds_the_same(monkeypatch):
+    """Another process has the two in one: here machine code is left out."""
+    statements = builtin("program8").statements
+    with_machine_code = fingerprint(statements)
+    monkeypatch.setattr("evosearch.language.fingerprint._machine_code", lambda: None)
+    assert fingerprint(statements) == with_machine_code
+
+
+def test_steps_are_packed_as_c_reads_them():
+    steps = live_steps(lines("a = cos(0.5)", "b = g * a", "update = b - 2.5"), 0)
+    packed, count, variables = pack(steps)
+    assert (count, variables, len(packed)) == (3, 8, 3 * STEP_BYTES)
+    assert np.frombuffer(packed[16:24]).item() == pytest.approx(np.cos(0.5), rel=1e-7)
+    assert np.frombuffer(packed[52:56], np.float32).item() == 2.5
 
 
 def test_run_statements():

@@ -28,6 +28,12 @@ typedef struct {
     uint8_t constants; /* a bit for each argument that is one */
 } Statement;
 
+/* A live statement for the fingerprint; see `Step` of `language/native/behaviour.c`. */
+typedef struct {
+    Statement statement;
+    double constant;
+} Step;
+
 typedef struct {
     int64_t id, parent;
     int32_t round, restart, invalid, slot, live, length, position;
@@ -582,22 +588,28 @@ static void canonical_hash(const Value *update, const Value *m, const Value *v, 
     }
 }
 
-static int32_t count_live(Breeder *b, const Program *program) {
-    uint8_t *needed = b->changed;
+/* Mark in `needed` what a live output of the program is read from. */
+static void need_outputs(Breeder *b, const Program *program, uint8_t *needed) {
     memset(needed, 0, b->variables);
     needed[VAR_UPDATE] = 1;
     needed[VAR_M] = (program->carried >> VAR_M) & 1;
     needed[VAR_V] = (program->carried >> VAR_V) & 1;
-    int32_t live = 0;
-    for (int32_t i = program->length - 1; i >= 0; i--) {
-        const Statement *statement = &program->statements[i];
-        if (!needed[statement->target]) continue;
-        needed[statement->target] = 0;
-        live++;
-        for (int64_t k = 0; k < b->s.arity[statement->op]; k++) {
-            if (!(statement->constants >> k & 1)) needed[statement->arg[k]] = 1;
-        }
+}
+
+/* Whether a statement is live, going backwards from the last one. */
+static int is_live(Breeder *b, const Statement *statement, uint8_t *needed) {
+    if (!needed[statement->target]) return 0;
+    needed[statement->target] = 0;
+    for (int64_t k = 0; k < b->s.arity[statement->op]; k++) {
+        if (!(statement->constants >> k & 1)) needed[statement->arg[k]] = 1;
     }
+    return 1;
+}
+
+static int32_t count_live(Breeder *b, const Program *program) {
+    int32_t live = 0;
+    need_outputs(b, program, b->changed);
+    for (int32_t i = program->length; i-- > 0;) live += is_live(b, &program->statements[i], b->changed);
     return live;
 }
 
@@ -1148,6 +1160,24 @@ int64_t breeder_judge_founder(Breeder *b) { return judge(b, &b->founder, NULL); 
 void breeder_fold(Breeder *b, double number) {
     if (b->unfolded >= 0) become_constant(&b->values[b->unfolded], number);
     b->unfolded = -1;
+}
+
+/* The live statements of the child of an event NEW, the number of each constant expression with it; returns how many
+   there are, -1 if Python has to fold one first. */
+int64_t breeder_steps(Breeder *b, Step *to) {
+    const Program *child = &b->children[b->s.info[NEXT] % b->ring];
+    int64_t first = child->length;
+    need_outputs(b, child, b->changed);
+    for (int32_t i = child->length; i-- > 0;) {
+        const Statement *statement = &child->statements[i];
+        if (!is_live(b, statement, b->changed)) continue;
+        if (!resolve(b, child->values[i])) return -1;
+        const Value *value = &b->values[child->values[i]];
+        to[--first] = (Step){.statement = *statement, .constant = value->constant};
+        if (value->depends == 0) to[first].statement.op = CONSTANT_OP;
+    }
+    memmove(to, to + first, (size_t)child->live * sizeof *to);
+    return child->live;
 }
 
 /* Programs below this fitness are to be shown as leaders. */

@@ -42,8 +42,9 @@ from evosearch.evolution.population import Leaders, Scored
 from evosearch.evolution.requests import Request, Requests
 from evosearch.evolution.rules import Rules
 from evosearch.language.abstract import AbstractExecution, fold
-from evosearch.language.fingerprint import fingerprint
+from evosearch.language.fingerprint import digest, fingerprint
 from evosearch.language.mutation import Mutation
+from evosearch.language.native import STEP_BYTES, native_behaviour
 from evosearch.language.program import Statements
 from evosearch.records.columns import Column, Columns, Texts, Words
 from primitives import TABLE
@@ -145,6 +146,9 @@ class NativeEngine:
         self._outcomes: dict[int, Outcome] = {}
         self._awaited: dict[int, Child] = {}
         self._fingerprints = Cache(rules.cache)
+        self._behaviour = native_behaviour()
+        self._live = np.zeros(rules.mutation.max_statements * STEP_BYTES, np.uint8)
+        self._live_at = self._live.ctypes.data
         self._leaders = Leaders(LEADERS)
         self._tables = Tables(rules, warm_start, MAX_ATTEMPTS)
         self._shared = self._tables.shared
@@ -313,7 +317,7 @@ class NativeEngine:
             assert known is not None, "what the cache keeps has its slot"
             slot, hit = shown.slot, True
         else:
-            known, hit = self._recognized(statements, shown.carried)
+            known, hit = self._recognized(shown)
             slot = self._put(digest, known)
         if known.assigned == 0:
             request = self._requests.first(shown.id, digest, known, self._population())
@@ -347,11 +351,14 @@ class NativeEngine:
         number = fold(row.name, self._shared.folding[: row.arity].tolist())
         self._c.breeder_fold(self._breeder, number)
 
-    def _recognized(self, statements: Statements, carried: int) -> tuple[Known, bool]:
-        """What is known of a program by its behaviour, and whether that is anything."""
+    def _recognized(self, shown: Shown) -> tuple[Known, bool]:
+        """What is known of the event's program by its behaviour, and whether that is anything."""
         if not self.rules.fingerprint:
             return Known(), False
-        behaviour = fingerprint(statements, carried)
+        while (live := self._c.breeder_steps(self._breeder, self._live_at)) < 0:
+            self._fold()
+        variables = len(self._tables.variables)
+        behaviour = digest(self._behaviour(self._live_at, live, variables, shown.carried))
         known = self._fingerprints.get(behaviour)
         if known is not None:
             return known, True

@@ -131,6 +131,7 @@ def load(text: str) -> ctypes.CDLL:
         "breeder_begin_run": (None, (pointer, ctypes.c_char_p, i64, i64, i64, i64, i64)),
         "breeder_judge_founder": (i64, (pointer,)),
         "breeder_fold": (None, (pointer, ctypes.c_double)),
+        "breeder_steps": (i64, (pointer, pointer)),
         "breeder_set_bar": (None, (pointer, ctypes.c_double)),
         "breeder_members": (None, (pointer, pointer)),
         "breeder_admit": (None, (pointer, i64, i64, i64)),
