@@ -22,13 +22,14 @@ memo never changes a result.
 
 from __future__ import annotations
 
+import inspect
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -354,6 +355,14 @@ def apply_primitive(name: str, args: tuple[Value, ...]) -> Value | str:
     return Value(type_, depends, name, args)
 
 
+@cache
+def _on_numbers(name: str) -> tuple[Callable[..., Any], type[np.floating[Any]]]:
+    """What a primitive does to numbers, without its reference's look at what it is given; and their type."""
+    row = BY_NAME[name]
+    compute = row.reference if row.elementwise is None else inspect.unwrap(row.reference)
+    return compute, np.float32 if row.ieee else np.float64
+
+
 def fold(name: str, numbers: Sequence[float]) -> float:
     """The float32 result of a primitive on constants, the same on every machine.
 
@@ -361,10 +370,9 @@ def fold(name: str, numbers: Sequence[float]) -> float:
     computed in double precision and rounded once: libraries differ in the last digit of a double, which
     rounding to float32 hides.
     """
-    primitive = BY_NAME[name]
-    convert = np.float32 if primitive.ieee else np.float64
+    compute, convert = _on_numbers(name)
     with np.errstate(all="ignore"):
-        exact = float(primitive.reference(*[convert(n) for n in numbers]))
+        exact = float(compute(*[convert(n) for n in numbers]))
     try:
         return float32(exact)
     except OverflowError:

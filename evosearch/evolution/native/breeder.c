@@ -43,6 +43,9 @@ typedef struct {
     Statement before, after;
     Statement *statements;
     int32_t *values; /* of each statement's target right after it */
+    char *text;      /* its lines, each with the newline and the spaces before it; `room` bytes at most */
+    int32_t *ends;   /* (length + 1,) where they begin and end */
+    int64_t room;
 } Program;
 
 typedef struct {
@@ -303,7 +306,9 @@ static int write_constant(Breeder *b, int32_t bits, char *to) {
     if (number == 0.0f) {
         length = sprintf(text, "%s0.0", signbit(number) ? "-" : "");
     } else {
-        for (int count = 1; !shortest(fabsf(number), count, digits); count++) {}
+        /* Where six digits do not read back fewer do not, and most constants need more. */
+        int count = shortest(fabsf(number), 6, digits) || !(bits & 0x7fffff) ? 1 : 7;
+        while (!shortest(fabsf(number), count, digits)) count++;
         const int exponent = atoi(strchr(digits, 'e') + 1);
         char bare[16]; /* the digits without their point */
         int size = 0;
@@ -923,14 +928,45 @@ static int64_t write_statement(Breeder *b, const Statement *statement, char *to)
     return out - to;
 }
 
-static int64_t write_program(Breeder *b, const Program *program, char *to) {
-    char *out = to;
-    SAY("def train(w, g, m, v, lr):");
-    for (int32_t i = 0; i < program->length; i++) {
-        SAY("\n    ");
-        out += write_statement(b, &program->statements[i], out);
+/* The lines of a program; those that its parent has, too, are copied from it. 0 if there is not enough memory. */
+static int write_lines(Breeder *b, Program *program, const Program *parent) {
+    const int32_t same = parent ? program->position : 0;
+    const int32_t fresh = parent ? same + program->has : program->length;
+    const int32_t skipped = parent ? same + program->had : 0; /* where the parent goes on */
+    const int32_t kept = parent ? parent->ends[same] : 0;
+    const int64_t rest = parent ? parent->ends[parent->length] - parent->ends[skipped] : 0;
+    const int64_t room = kept + (fresh - same) * (b->longest + 5) + rest;
+    if (room > program->room) {
+        char *text = realloc(program->text, (size_t)(2 * room));
+        if (!text) return 0;
+        program->text = text, program->room = 2 * room;
     }
-    SAY("\n    return update, m, v\n");
+    program->ends[0] = 0;
+    if (same) {
+        memcpy(program->text, parent->text, (size_t)kept);
+        memcpy(program->ends, parent->ends, (size_t)(same + 1) * sizeof *program->ends);
+    }
+    char *out = program->text + kept;
+    for (int32_t i = same; i < fresh; i++) {
+        memcpy(out, "\n    ", 5), out += 5;
+        out += write_statement(b, &program->statements[i], out);
+        program->ends[i + 1] = (int32_t)(out - program->text);
+    }
+    if (rest) memcpy(out, parent->text + parent->ends[skipped], (size_t)rest);
+    for (int32_t i = fresh; i < program->length; i++) {
+        const int32_t old = skipped + i - fresh;
+        program->ends[i + 1] = program->ends[i] + parent->ends[old + 1] - parent->ends[old];
+    }
+    return 1;
+}
+
+static int64_t write_program(const Program *program, char *to) {
+    static const char head[] = "def train(w, g, m, v, lr):", tail[] = "\n    return update, m, v\n";
+    const size_t size = (size_t)program->ends[program->length];
+    char *out = to;
+    memcpy(out, head, sizeof head - 1), out += sizeof head - 1;
+    memcpy(out, program->text, size), out += size;
+    memcpy(out, tail, sizeof tail - 1), out += sizeof tail - 1;
     return out - to;
 }
 
@@ -954,7 +990,7 @@ static void tell_row(Breeder *b, const Program *c, int64_t steps, double seconds
         int32_t *ends = b->s.ends + which * (rows + 1) + row;
         char *to = b->s.texts + which * b->s.text_bytes + *ends;
         int64_t size = 0;
-        if (which == 0) size = write_program(b, c, to);
+        if (which == 0) size = write_program(c, to);
         if (which == 1 && c->had) size = write_statement(b, &c->before, to);
         if (which == 2 && c->has) size = write_statement(b, &c->after, to);
         ends[1] = ends[0] + (int32_t)size;
@@ -1039,6 +1075,7 @@ static int breed(Breeder *b) {
         if (judged == VALID) break;
         child->invalid++;
     }
+    if (!write_lines(b, child, b->parent)) return NO_MEMORY;
     const int32_t slot = look_up(b, child->hash);
     if (slot >= 0 && !b->s.more[slot]) {
         admit(b, slot, 1, 0);
@@ -1055,10 +1092,14 @@ int64_t breeder_setup_size(void) { return (int64_t)sizeof(Setup); }
 
 int64_t breeder_info_size(void) { return INFO_SIZE; }
 
+static void free_program(Program *program) {
+    free(program->statements), free(program->values), free(program->text), free(program->ends);
+}
+
 void breeder_delete(Breeder *b) {
     if (!b) return;
-    for (int64_t i = 0; b->children && i < b->ring; i++) free(b->children[i].statements), free(b->children[i].values);
-    free(b->founder.statements), free(b->founder.values);
+    for (int64_t i = 0; b->children && i < b->ring; i++) free_program(&b->children[i]);
+    free_program(&b->founder);
     free(b->children), free(b->members), free(b->young.entries), free(b->old.entries);
     free(b->references), free(b->free_slots), free(b->values), free(b->value_index);
     free(b->value_of), free(b->changed), free(b->names), free(b->taken), free(b->constant_texts);
@@ -1068,7 +1109,8 @@ void breeder_delete(Breeder *b) {
 static int allocate_program(Program *program, int64_t length) {
     program->statements = calloc((size_t)length, sizeof *program->statements);
     program->values = calloc((size_t)length, sizeof *program->values);
-    return program->statements && program->values;
+    program->ends = calloc((size_t)length + 1, sizeof *program->ends);
+    return program->statements && program->values && program->ends;
 }
 
 /* NULL if there is not enough memory. */
@@ -1144,6 +1186,7 @@ void breeder_begin_run(Breeder *b, const Statement *statements, int64_t length, 
     if (b->founder.slot >= 0) release(b, b->founder.slot);
     memcpy(b->founder.statements, statements, (size_t)length * sizeof *statements);
     b->founder.length = (int32_t)length;
+    if (!write_lines(b, &b->founder, NULL)) b->starved = 1;
     b->founder.id = id;
     b->founder.slot = (int32_t)slot;
     b->oldest = 0;
