@@ -25,6 +25,7 @@ from evosearch.evolution import (
     Restarts,
     Rules,
     SeedRules,
+    ToEvaluate,
     make_engine,
     without_machine_code,
 )
@@ -177,7 +178,7 @@ def _drive(
     engine.hand_over()
 
 
-def _score(child: Child) -> float:
+def _score(child: Child | ToEvaluate) -> float:
     """A made-up score that every program has for good; as in a search, most changes do harm."""
     luck = int.from_bytes(child.hash[:4], "big") / 2**32
     return 1.0 - 0.9 * luck**20

@@ -8,7 +8,7 @@ machine code), `make` (which of the two).
 from evosearch.evolution.engine import Absorbed, Child, Engine
 from evosearch.evolution.fitness import Known, Scale
 from evosearch.evolution.make import AnyEngine, MakeEngine, make_engine, python_engine, without_machine_code
-from evosearch.evolution.native.engine import NativeEngine
+from evosearch.evolution.native.engine import NativeEngine, ToEvaluate
 from evosearch.evolution.requests import Request
 from evosearch.evolution.rules import METHODS, POLICIES, Budget, HurdleRules, Restarts, Rules, SeedRules
 
@@ -29,6 +29,7 @@ __all__ = [
     "Rules",
     "Scale",
     "SeedRules",
+    "ToEvaluate",
     "make_engine",
     "python_engine",
     "without_machine_code",

@@ -14,7 +14,7 @@ from typing import Any
 from evosearch.config.yaml_file import parse_yaml
 from evosearch.evaluation import Job, Outcome, Plan
 from evosearch.evaluation.settings import with_settings
-from evosearch.evolution import Absorbed, AnyEngine, Child, MakeEngine, Scale, make_engine
+from evosearch.evolution import Absorbed, AnyEngine, Child, MakeEngine, Scale, ToEvaluate, make_engine
 from evosearch.evolution.engine import WARM_START, Counts
 from evosearch.evolution.population import Scored
 from evosearch.language.abstract import live_statements
@@ -462,7 +462,7 @@ def _finite(data: Any) -> Any:
     return None if isinstance(data, float) and not math.isfinite(data) else data
 
 
-def _job(child: Child) -> Job:
+def _job(child: Child | ToEvaluate) -> Job:
     assert child.request is not None
     request = child.request
     return Job(

@@ -24,6 +24,7 @@ from evosearch.evolution import (
     Restarts,
     Rules,
     SeedRules,
+    ToEvaluate,
     make,
     make_engine,
 )
@@ -91,7 +92,7 @@ class Native:
     def __init__(self, rules: Rules, world: World, warm_start: Statements = ADAMW) -> None:
         self.world = world
         self.rows: list[dict[str, Any]] = []
-        self.children: list[Child] = []
+        self.children: list[ToEvaluate] = []
         baseline = world.outcome(hash_of(warm_start), rules.seeds.pools)
         self.engine = NativeEngine(rules, warm_start, baseline, self._take)
 
@@ -102,7 +103,7 @@ class Native:
 
     def run(self, order: random.Random | None = None) -> None:
         """To the end; outcomes are told at once, or in any order."""
-        untold: list[Child] = []
+        untold: list[ToEvaluate] = []
         while not self.engine.finished:
             child = self.engine.ask()
             if child is not None:
@@ -112,14 +113,13 @@ class Native:
                 order.shuffle(untold)
             while untold and (order is None or child is None or order.random() < 0.3):
                 ready = untold.pop()
-                assert ready.request is not None
                 self.engine.tell(ready.id, self.world.outcome(ready.hash, ready.request.seeds))
         self.engine.hand_over()
 
 
-def facts(child: Child) -> tuple[object, ...]:
-    """All that is said of a child that is to be evaluated."""
-    return tuple(getattr(child, name) for name in child._fields if name != "known")
+def facts(child: Child | ToEvaluate) -> tuple[object, ...]:
+    """All that is said of a child that is to be evaluated; the rest is in its row."""
+    return tuple(getattr(child, name) for name in ToEvaluate._fields if name != "known")
 
 
 def agree(rules: Rules, world: World, warm_start: Statements = ADAMW, order: int | None = None) -> Native:
@@ -217,7 +217,7 @@ def test_a_search_in_which_everything_is_known_lets_its_driver_look_up(
     while not native.engine.finished:
         child = native.engine.ask()
         idle += child is None and not native.engine.waits
-        if child is not None and child.request is not None:
+        if child is not None:
             native.engine.tell(child.id, native.world.outcome(child.hash, child.request.seeds))
     assert idle > 50
 

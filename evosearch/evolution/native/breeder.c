@@ -94,7 +94,7 @@ typedef struct {
     uint8_t *leads, *more;           /* whether it is a leader; whether it wants another seed when bred again */
     int64_t *info;                   /* see the enumeration below */
     double *folding;                 /* (3,) the arguments of the constant expression to fold */
-    Statement *shown;                /* (max_statements + 1,) the program of an event; last what its mutation took */
+    Statement *shown;                /* (max_statements,) the program of an event */
     uint8_t *shown_hash;
     int64_t *numbers;                /* (13, rows) the rows' columns of whole numbers, see `tell_row` */
     double *reals;                   /* (2, rows) score, seconds */
@@ -107,8 +107,7 @@ typedef struct {
 enum {
     PROGRAMS, RUN_PROGRAMS, PATIENCE, IS_SPENT, STOPPED,
     NEXT, FIRST, GENERATED, INVALID, CACHE_HITS, STATEMENTS, LIVE, FILLED, RUN_ENDING,
-    EVENT_ID, EVENT_PARENT, EVENT_ROUND, EVENT_RESTART, EVENT_KIND, EVENT_POSITION, EVENT_HAD, EVENT_HAS,
-    EVENT_INVALID, EVENT_LENGTH, EVENT_LIVE, EVENT_CARRIED, EVENT_SLOT, FOLD_OP, INFO_SIZE
+    EVENT_ID, EVENT_LENGTH, EVENT_CARRIED, EVENT_SLOT, FOLD_OP, INFO_SIZE
 };
 
 typedef struct {
@@ -1001,13 +1000,9 @@ static void tell_row(Breeder *b, const Program *c, int64_t steps, double seconds
 
 static void show(Breeder *b, const Program *c) {
     int64_t *info = b->s.info;
-    info[EVENT_ID] = c->id, info[EVENT_PARENT] = c->parent;
-    info[EVENT_ROUND] = c->round, info[EVENT_RESTART] = c->restart;
-    info[EVENT_KIND] = c->kind, info[EVENT_POSITION] = c->position;
-    info[EVENT_HAD] = c->had, info[EVENT_HAS] = c->has, info[EVENT_INVALID] = c->invalid;
-    info[EVENT_LENGTH] = c->length, info[EVENT_LIVE] = c->live, info[EVENT_CARRIED] = c->carried, info[EVENT_SLOT] = c->slot;
+    info[EVENT_ID] = c->id, info[EVENT_LENGTH] = c->length;
+    info[EVENT_CARRIED] = c->carried, info[EVENT_SLOT] = c->slot;
     memcpy(b->s.shown, c->statements, (size_t)c->length * sizeof *c->statements);
-    b->s.shown[b->s.max_statements] = c->before;
     memcpy(b->s.shown_hash, c->hash, DIGEST);
 }
 

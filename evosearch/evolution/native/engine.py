@@ -21,7 +21,6 @@ from evosearch.evolution.engine import (
     LEADERS,
     MAX_ATTEMPTS,
     WARM_START,
-    Child,
     Counts,
     judge_warm_start,
     known_warm_start,
@@ -43,7 +42,6 @@ from evosearch.evolution.requests import Request, Requests
 from evosearch.evolution.rules import Rules
 from evosearch.language.abstract import AbstractExecution, fold
 from evosearch.language.fingerprint import digest, fingerprint
-from evosearch.language.mutation import Mutation
 from evosearch.language.native import STEP_BYTES, native_behaviour
 from evosearch.language.program import Statements
 from evosearch.records.columns import Column, Columns, Texts, Words
@@ -80,31 +78,29 @@ class Verdict(IntEnum):
 
 
 class Shown(NamedTuple):
-    """What C says of the child of an event, in the order of `tables.INFO`; see `engine.Child`.
+    """What C says of the child of an event, in the order of `tables.INFO`.
 
     Attributes:
-        kind: of the mutation, its place in `tables.KINDS`.
-        position: the index of the statement that changed.
-        had: whether the parent has a statement there that the child has not.
-        has: whether the child has one that the parent has not.
-        length: how many statements the child has.
+        id: the child's.
+        length: how many statements it has.
         carried: `Judged.carried` of it.
         slot: where what is known of it lies, -1 if nothing is.
     """
 
     id: int
-    parent: int
-    round: int
-    restart: int
-    kind: int
-    position: int
-    had: int
-    has: int
-    invalid: int
     length: int
-    live: int
     carried: int
     slot: int
+
+
+class ToEvaluate(NamedTuple):
+    """A child that somebody has to evaluate; see `engine.Child`."""
+
+    id: int
+    statements: Statements
+    hash: bytes
+    known: Known
+    request: Request
 
 
 _INFO = {name: place for place, name in enumerate(INFO)}
@@ -144,7 +140,7 @@ class NativeEngine:
         self._requests = Requests(rules, self.scale)
         self._requested = self._steps = self._handed = 0
         self._outcomes: dict[int, Outcome] = {}
-        self._awaited: dict[int, Child] = {}
+        self._awaited: dict[int, ToEvaluate] = {}
         self._fingerprints = Cache(rules.cache)
         self._behaviour = native_behaviour()
         self._live = np.zeros(rules.mutation.max_statements * STEP_BYTES, np.uint8)
@@ -170,7 +166,7 @@ class NativeEngine:
 
     # ------------------------------------------------------------------ what the driver calls
 
-    def ask(self) -> Child | None:
+    def ask(self) -> ToEvaluate | None:
         """The next child to evaluate, or None: if `waits`, outcomes must be told first or the search is over;
         otherwise many children were bred whose scores are known.
         """
@@ -308,9 +304,9 @@ class NativeEngine:
 
     # ------------------------------------------------------------------ events
 
-    def _admit(self, event: int, shown: Shown) -> Child | None:
+    def _admit(self, event: int, shown: Shown) -> ToEvaluate | None:
         """The child of an event is under way; None if its score turns out to be known."""
-        digest, statements = self._shared.shown_hash.tobytes(), self._program(shown)
+        canonical = self._shared.shown_hash.tobytes()
         request: Request | None = None
         if event == Event.MORE:
             known = self._knowns[shown.slot]
@@ -318,9 +314,9 @@ class NativeEngine:
             slot, hit = shown.slot, True
         else:
             known, hit = self._recognized(shown)
-            slot = self._put(digest, known)
+            slot = self._put(canonical, known)
         if known.assigned == 0:
-            request = self._requests.first(shown.id, digest, known, self._population())
+            request = self._requests.first(shown.id, canonical, known, self._population())
         elif self._requests.wants_more(known):
             request = self._requests.further(known)
         self._shared.more[slot] = self._requests.wants_more(known)
@@ -328,20 +324,7 @@ class NativeEngine:
         if request is None:
             return None
         self._requested += 1
-        child = Child(
-            shown.id,
-            shown.parent,
-            shown.round,
-            shown.restart,
-            self._mutation(shown, statements),
-            shown.invalid,
-            statements,
-            digest,
-            shown.live,
-            known,
-            hit,
-            request,
-        )
+        child = ToEvaluate(shown.id, self._program(shown), canonical, known, request)
         self._awaited[shown.id] = child
         return child
 
@@ -366,16 +349,6 @@ class NativeEngine:
         self._fingerprints.put(behaviour, known)
         return known, False
 
-    def _mutation(self, shown: Shown, statements: Statements) -> Mutation:
-        before = after = ""
-        if shown.had:
-            place = self.rules.mutation.max_statements * STATEMENT_BYTES
-            packed = self._shared.shown[place : place + STATEMENT_BYTES].tobytes()
-            before = self._tables.packing.statement(packed).text
-        if shown.has:
-            after = statements[shown.position].text
-        return Mutation(KINDS[shown.kind], shown.position, before, after)
-
     def _absorb(self) -> bool:
         """Give the oldest child under way its place; False if its outcome is not there yet."""
         number = self._get("first")
@@ -384,7 +357,6 @@ class NativeEngine:
             return False
         child = self._awaited.pop(number)
         request, known = child.request, child.known
-        assert request is not None, "a child that is awaited was requested"
         known.learn(self.scale, request.seeds, outcome, self.rules.seeds.penalty)
         self._steps += outcome.steps
         self._learned(known)

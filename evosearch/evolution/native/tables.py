@@ -44,9 +44,7 @@ MOST_SEED_WORDS = 62
 INFO = (
     *("programs", "run_programs", "patience", "is_spent", "stopped"),
     *("next", "first", "generated", "invalid", "cache_hits", "statements", "live", "filled", "run_ending"),
-    *("event_id", "event_parent", "event_round", "event_restart", "event_kind", "event_position"),
-    *("event_had", "event_has", "event_invalid", "event_length", "event_live", "event_carried", "event_slot"),
-    "fold_op",
+    *("event_id", "event_length", "event_carried", "event_slot", "fold_op"),
 )
 """Numbers that both sides see, in the order of `breeder.c`."""
 
@@ -159,7 +157,7 @@ class Shared:
         more: uint8 (slots,), whether it wants another seed when it is bred again.
         info: int64 (len(INFO),).
         folding: float64 (3,), the arguments of the constant expression that is to be folded.
-        shown: uint8, the statements of the program of an event; last the one that its mutation took.
+        shown: uint8, the statements of the program of an event.
         shown_hash: uint8 (16,).
         numbers: int64 (len(NUMBERS), rows).
         reals: float64 (2, rows), score and seconds.
@@ -211,7 +209,7 @@ class Tables:
             more=np.zeros(slots, np.uint8),
             info=np.zeros(len(INFO), np.int64),
             folding=np.zeros(3),
-            shown=np.zeros((most + 1) * STATEMENT_BYTES, np.uint8),
+            shown=np.zeros(most * STATEMENT_BYTES, np.uint8),
             shown_hash=np.zeros(16, np.uint8),
             numbers=np.zeros((len(NUMBERS), ROWS), np.int64),
             reals=np.zeros((2, ROWS)),
@@ -322,20 +320,11 @@ class Packing:
 
     def unpack(self, packed: bytes) -> Statements:
         """Statements that C wrote."""
-        known, size, new = self._known, STATEMENT_BYTES, self.statement
+        known, size, new = self._known, STATEMENT_BYTES, self._statement
         pieces = [packed[i : i + size] for i in range(0, len(packed), size)]
         return tuple([known.get(piece) or new(piece) for piece in pieces])
 
-    def statement(self, packed: bytes) -> Statement:
-        """One statement."""
-        known = self._known.get(packed)
-        if known is None:
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()
-            known = self._known[packed] = self._unpack(packed)
-        return known
-
-    def _unpack(self, packed: bytes) -> Statement:
+    def _statement(self, packed: bytes) -> Statement:
         *args, target, opcode, constants = _FORMAT.unpack(packed)
         row = TABLE[opcode]
         arguments = [
@@ -344,7 +333,10 @@ class Packing:
             else self._variables[arg]
             for place, arg in enumerate(args[: row.arity])
         ]
-        return Statement(self._variables[target], row.name, arguments)
+        if len(self._known) >= REMEMBERED:
+            self._known.clear()
+        statement = self._known[packed] = Statement(self._variables[target], row.name, arguments)
+        return statement
 
 
 _OPCODES = {row.name: opcode for opcode, row in enumerate(TABLE)}
