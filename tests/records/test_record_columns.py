@@ -46,7 +46,7 @@ ROWS = [row_of(number, None) for number in range(60)]
 
 def pieces(rng: random.Random, rows: Sequence[Row]) -> list[Sequence[Row]]:
     """The rows in pieces of any length."""
-    cuts = sorted(rng.sample(range(1, len(rows)), rng.randint(0, 6)))
+    cuts = sorted(rng.sample(range(1, len(rows)), rng.randint(0, min(6, len(rows) - 1))))
     return [rows[a:b] for a, b in zip([0, *cuts], [*cuts, len(rows)], strict=True)]
 
 
