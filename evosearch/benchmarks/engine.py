@@ -29,6 +29,7 @@ from evosearch.evolution import (
     make_engine,
     without_machine_code,
 )
+from evosearch.evolution.engine import Counts
 from evosearch.evolution.fitness import Seeds
 from evosearch.language import AbstractExecution, builtin
 from evosearch.language.fingerprint import fingerprint
@@ -81,20 +82,32 @@ def bench_engine() -> dict[str, Result]:
 
 def _native(python: float) -> dict[str, Result]:
     """The native engine beside so many children a second of Python's, and its parts."""
-    runs = [_Watched(replace(RULES, seed=seed, budget=Budget(programs=PROGRAMS))) for seed in SEEDS]
-    costs = [run.seconds / PROGRAMS for run in runs]
-    usual = statistics.median(costs)
-    counts = runs[0].counts
+    searches = [_search(replace(RULES, seed=seed, budget=Budget(programs=PROGRAMS))) for seed in SEEDS]
+    costs = [seconds / PROGRAMS for seconds, _ in searches]
+    usual, counts = statistics.median(costs), searches[0][1]
     note = (
         f"no training, record on disk; {counts.cache_hits / PROGRAMS:.0%} cache hits, "
         f"{counts.statements / PROGRAMS:.0f} statements a program; other: the engine in Python"
     )
     spread = (max(costs) - min(costs)) / 2 / usual
     results = {"engine": Result(1 / usual, python, "children/s", note, spread)}
+    behaviour, _ = _search(replace(RULES, fingerprint=True, budget=Budget(programs=PROGRAMS)))
+    told = "the same with the fingerprint, the default of a search"
+    results["engine/fingerprint"] = Result(PROGRAMS / behaviour, None, "children/s", told)
+    watched = _Watched(replace(RULES, budget=Budget(programs=PROGRAMS)))
     for part, told in PARTS.items():
-        seconds = statistics.median(run.spent[part] for run in runs) / PROGRAMS
-        results[f"engine/{part}"] = Result(1e6 * seconds, None, "us/child", told)
+        results[f"engine/{part}"] = Result(1e6 * watched.spent[part] / PROGRAMS, None, "us/child", told)
     return results
+
+
+def _search(rules: Rules) -> tuple[float, Counts]:
+    """Processor time of a search without trainings by the native engine."""
+    with _writer() as writer:
+        engine = NativeEngine(rules, builtin("adamw").statements, scored(0.5), writer.add_columns)
+        begin = time.process_time()
+        _drive(engine, writer.acknowledge)
+        writer.flush()
+        return time.process_time() - begin, engine.counts
 
 
 PARTS = {
@@ -105,7 +118,7 @@ PARTS = {
 
 
 class _Watched(NativeEngine):
-    """A native engine that is run to its end; processor time by part."""
+    """A native engine that is run to its end; processor time by part, the clock's own included."""
 
     def __init__(self, rules: Rules) -> None:
         self.spent = dict.fromkeys(PARTS, 0.0)
@@ -118,8 +131,8 @@ class _Watched(NativeEngine):
             self._advance = advance  # type: ignore[method-assign]
             _drive(self, acknowledge)
             self._timed("record", writer.flush)()
-            self.seconds = time.process_time() - begin
-        self.spent["scores"] = self.seconds - self.spent["machine code"] - self.spent["record"]
+            seconds = time.process_time() - begin
+        self.spent["scores"] = seconds - self.spent["machine code"] - self.spent["record"]
 
     def _timed(self, part: str, function: Callable[P, T]) -> Callable[P, T]:
         def timed(*args: P.args, **kwargs: P.kwargs) -> T:

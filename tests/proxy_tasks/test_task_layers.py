@@ -88,6 +88,30 @@ def test_convolution_is_scipys(width, stride, height, breadth):
     assert ours == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
+@pytest.mark.parametrize("width", [1, 3, 4, 5])
+@pytest.mark.parametrize(
+    ("stride", "height", "breadth"), [(1, 8, 8), (1, 5, 3), (2, 8, 8), (2, 7, 4), (3, 8, 7)]
+)
+def test_the_gradient_of_a_convolution_is_that_of_xlas(width, stride, height, breadth):
+    images, kernel = normal(2, height, breadth, 3), normal(width, width, 3, 4)
+    before = (width - 1) // 2
+    around = [(before, width - 1 - before)] * 2
+
+    def ours(kernel, images):
+        return layers.conv({"w": kernel}, images, stride)
+
+    def xlas(kernel, images):
+        out = jax.lax.conv_general_dilated(
+            images, kernel, (stride, stride), around, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        return out[:, : -(-height // stride), : -(-breadth // stride)]
+
+    given = normal(*xlas(kernel, images).shape)
+    expected, found = (jax.vjp(conv, kernel, images)[1](given) for conv in (xlas, ours))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
 def test_a_convolution_sees_neighbours_on_the_right_side():
     image = np.zeros((1, 3, 3, 1), np.float32)
     image[0, 1, 1] = 1

@@ -3,6 +3,7 @@
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import numpy_networks as plain
 import pytest
@@ -64,6 +65,24 @@ def test_a_gru_is_what_its_equation_says():
     weights = plain.random_weights(lambda key: gru_init(key, 3, 4))
     x = normal(2, 5, 3)
     agree(jax.jit(gru)(weights, x), [plain.gru(weights, sequence) for sequence in x.astype(np.float64)])
+
+
+def test_the_gradient_of_a_gru_is_that_of_its_equation():
+    weights = plain.random_weights(lambda key: gru_init(key, 3, 4))
+    x, given = normal(2, 5, 3), normal(2, 5, 4)
+
+    def equation(weights, x):
+        states, state = [], jnp.zeros((2, 4))
+        for t in range(5):
+            into = x[:, t] @ weights["into"]["w"] + weights["into"]["b"]
+            by_state = state @ weights["state"]["w"]
+            keep, forget = (jax.nn.sigmoid(into[:, at] + by_state[:, at]) for at in (slice(4, 8), slice(4)))
+            state = (1 - keep) * state + keep * jnp.tanh(into[:, 8:] + forget * by_state[:, 8:])
+            states.append(state)
+        return jnp.stack(states, axis=1)
+
+    found, expected = (jax.vjp(f, weights, jnp.asarray(x))[1](jnp.asarray(given)) for f in (gru, equation))
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), found, expected)
 
 
 @pytest.mark.parametrize(("shape", "depth"), [((4, 6, 1), 1), ((2, 2, 3), 2)])
