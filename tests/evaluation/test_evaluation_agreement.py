@@ -29,7 +29,7 @@ from evosearch.language.abstract import live_statements
 from evosearch.language.mutation import random_program
 from primitives import BY_NAME, TABLE, TreeSpace
 
-PROGRAMS = 1000
+PROGRAMS = 500
 LEAST = 4
 STEPS = 3
 CLOSE = 1e-5

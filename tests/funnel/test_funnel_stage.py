@@ -298,7 +298,7 @@ def test_adamw_against_adamw_and_what_is_broken(tmp_path: Path) -> None:
     promoted = 0
     with Ledger(tmp_path / "null") as ledger, InProcessPool(plan) as pool:
         trials = Trials(plan, pool, ledger)
-        for seed in range(12):
+        for seed in range(8):
             notes: list[Noted] = []
             found = run_stage(config, seed, everyone, trials, notes.append, lambda state: None)
             same, broken = found.verdicts
@@ -310,5 +310,5 @@ def test_adamw_against_adamw_and_what_is_broken(tmp_path: Path) -> None:
                 for name in ("optax:adamw", planted.name)
             ]
             assert both[0] != both[1]
-    assert promoted <= 2  # with a chance of 5 % each, three or more of 12 have one of 2 %
+    assert promoted <= 1  # with a chance of 5 % each, two or more of 8 have one of 6 %
     assert any(isinstance(note.candidate, Tuned) for note in notes)

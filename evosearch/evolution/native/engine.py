@@ -385,8 +385,7 @@ class NativeEngine:
 
     def _population(self) -> _Alive:
         """The quantiles of the population as it stands; who is in it is asked for only if hurdles are set."""
-        self._alive.whose = self._members
-        return self._alive
+        return self._alive.of(self._members)
 
     def _members(self) -> NDArray[np.int64]:
         slots = np.zeros(self.rules.population, np.int64)
@@ -425,13 +424,7 @@ class NativeEngine:
 
 
 class _Alive:
-    """What the population's members reached, by slot: the quantiles of `Population`, on arrays.
-
-    Attributes:
-        whose: gives the slots of the population.
-    """
-
-    whose: Callable[[], NDArray[np.int64]]
+    """What the population's members reached, by slot: the quantiles of `Population`, on arrays."""
 
     def __init__(self, rules: Rules, slots: int) -> None:
         tasks = len(rules.seeds.pools)
@@ -440,6 +433,19 @@ class _Alive:
         self._scores = np.zeros((slots, tasks))
         self._hurdles = np.zeros((slots, tasks, rules.hurdles.count))
         self._wanted = bool(rules.hurdles.count or rules.hurdles.seeds)
+        self._ask: Callable[[], NDArray[np.int64]]
+        self._found: NDArray[np.int64] | None = None
+
+    def of(self, members: Callable[[], NDArray[np.int64]]) -> _Alive:
+        """The same of other members; whose slots these are is asked for at most once."""
+        self._ask, self._found = members, None
+        return self
+
+    @property
+    def _members(self) -> NDArray[np.int64]:
+        if self._found is None:
+            self._found = self._ask()
+        return self._found
 
     def learned(self, known: Known) -> None:
         """Take in what is known now."""
@@ -456,14 +462,14 @@ class _Alive:
 
     def hurdle_quantile(self, task: int, hurdle: int, quantile: float) -> float:
         """See `Population.hurdle_quantile`."""
-        slots = self.whose()
+        slots = self._members
         return _quantile(
             self._hurdles[slots, task, hurdle][self._ok[slots] & self._hurdled[slots]], slots, quantile
         )
 
     def score_quantile(self, task: int, quantile: float) -> float:
         """See `Population.score_quantile`."""
-        slots = self.whose()
+        slots = self._members
         return _quantile(self._scores[slots, task][self._ok[slots]], slots, quantile)
 
 

@@ -284,6 +284,8 @@ def _texts(texts: Sequence[str]) -> Any:
 
 
 _FORMAT = struct.Struct("<iiihBB")
+_NUMBERS = struct.Struct("<fff")
+"""The arguments once more, as constants."""
 STATEMENT_BYTES = _FORMAT.size
 REMEMBERED = 50_000
 """Statements whose bytes are known; more are forgotten together."""
@@ -326,11 +328,9 @@ class Packing:
 
     def _statement(self, packed: bytes) -> Statement:
         *args, target, opcode, constants = _FORMAT.unpack(packed)
-        row = TABLE[opcode]
+        row, numbers = TABLE[opcode], _NUMBERS.unpack_from(packed)
         arguments = [
-            Constant(struct.unpack("<f", struct.pack("<i", arg))[0])
-            if constants >> place & 1
-            else self._variables[arg]
+            Constant(numbers[place]) if constants >> place & 1 else self._variables[arg]
             for place, arg in enumerate(args[: row.arity])
         ]
         if len(self._known) >= REMEMBERED:
