@@ -52,7 +52,7 @@ EXPECTED = {
     "candidate": ["candidate/quadratic", "candidate/quadratic/loop"],
     "engine": [
         "engine",
-        *["engine/machine code", "engine/record", "engine/scores"],
+        *["engine/fingerprint", "engine/machine code", "engine/record", "engine/scores"],
         *["engine/growth", "hash", "fingerprint", "simplify"],
     ],
     "saved": ["saved/hash", "saved/fingerprint", "saved/early stop", "saved/hurdles"],

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from evosearch.language import Constant, Statement, analyze, builtin, builtin_names, parse
+from evosearch.language import Constant, Statement, analyze, builtin, builtin_names, parse, probes
 from evosearch.language.abstract import AbstractExecution, Judged, live_statements
 from evosearch.language.fingerprint import fingerprint, run_statements
 from evosearch.language.mutation import Statements
@@ -18,7 +18,7 @@ from evosearch.language.native.behaviour import source
 from evosearch.language.probes import BITS, GRADIENT_SCALES, SIZES, STEPS, live_steps, numpy_behaviour
 from evosearch.language.program import program_text
 from primitives import TABLE, ValueType
-from tests.strategies import programs, small_program, trying
+from tests.strategies import descendant, programs, small_program, trying
 
 
 def lines(*texts: str) -> Statements:
@@ -147,13 +147,17 @@ def test_it_is_a_pure_function():
     assert fingerprint(statements) == first
 
 
+def unpacked(behaviour: bytes) -> np.ndarray:
+    return np.frombuffer(behaviour).reshape(STEPS, len(GRADIENT_SCALES), sum(SIZES))
+
+
 def behaviours(statements: Statements) -> list[np.ndarray]:
     """What machine code and NumPy find, as (steps, scales, elements)."""
     judged = AbstractExecution().judge(statements)
     assert isinstance(judged, Judged)
     steps = live_steps(statements, judged.carried)
     found = native_behaviour()(*pack(steps), judged.carried), numpy_behaviour(steps, judged.carried)
-    return [np.frombuffer(data).reshape(STEPS, len(GRADIENT_SCALES), sum(SIZES)) for data in found]
+    return list(map(unpacked, found))
 
 
 def assert_same_behaviour(statements: Statements) -> None:
@@ -204,10 +208,34 @@ def test_machine_code_knows_every_primitive_and_no_function_of_single_precision(
     assert called <= set(re.findall(r"#define (\w+f) ", text))
 
 
-@trying(150)
-@given(programs())
-def test_machine_code_agrees_with_numpy(program):
-    assert_same_behaviour(program.statements)
+def shaken(steps: list[probes.Step], carried: int, seed: int) -> np.ndarray:
+    """What NumPy finds where the last digits of the probes are others."""
+    rng, (weights, gradients, schedule) = np.random.default_rng(seed), probes.probes()
+    others = [a * (1 + 10.0 ** -(13 + seed % 3) * rng.normal(size=a.shape)) for a in (weights, gradients)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(probes, "probes", lambda: (*others, schedule))
+        return unpacked(numpy_behaviour(steps, carried))
+
+
+def test_machine_code_agrees_with_numpy():
+    """As far as NumPy agrees with itself where the probes differ a little: sin(1e9 g) does not."""
+    numbers = excused = 0
+    for number in range(400):
+        rng = random.Random(number)
+        statements = descendant(rng, builtin(rng.choice(builtin_names())).statements, 30)
+        judged = AbstractExecution().judge(statements)
+        steps = live_steps(statements, judged.carried)
+        machine_code, numpy = behaviours(statements)
+        others = np.stack([shaken(steps, judged.carried, seed) for seed in range(12)])
+        settled = (np.isnan(others) == np.isnan(numpy)).all(0) & (np.isinf(others) == np.isinf(numpy)).all(0)
+        with np.errstate(invalid="ignore"):
+            slack = 30 * np.abs(others - numpy).max(0) + 2.0 ** (1 - BITS) * np.abs(numpy)
+            close = np.abs(machine_code - numpy) <= slack
+        same = np.isnan(machine_code) & np.isnan(numpy) | (machine_code == numpy) | close
+        assert (same | ~settled).all(), program_text(statements)
+        numbers += same.size
+        excused += np.count_nonzero(~settled)
+    assert excused < numbers / 1000
 
 
 def test_without_a_compiler_numpy_finds_the_same(monkeypatch):
