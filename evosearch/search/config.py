@@ -154,7 +154,8 @@ class EvaluationSection(Section):
         ge=2,
         le=4096,
         strict=True,
-        description="Trainings at once (batched). A search.lag of 20 to 40 times as many keeps batches full.",
+        description="Trainings at once (batched). A search.lag of 20 to 40 times as many keeps batches full. "
+        "Another number may round the last digits otherwise, and so be another history.",
     )
     lr_factors: list[Positive] = Field(
         [1.0], min_length=1, description="Each candidate is trained at each factor and scored at its best."

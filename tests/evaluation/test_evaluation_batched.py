@@ -342,26 +342,27 @@ SEARCH = {
 }
 
 
-def test_a_search_in_batches_has_one_history_whatever_the_batches_are(
+def test_a_search_in_batches_has_one_history_however_its_batches_are_filled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "small.yaml").write_text(dump_yaml(SEARCH))
+    config = load_config(tmp_path / "small.yaml")
     histories = []
     sizes: list[list[int]] = []
     evaluate_many = BatchedEvaluator.evaluate_many
 
-    def noting(self: BatchedEvaluator, jobs: Sequence[Job]) -> list[Outcome]:
-        sizes[-1].append(len(jobs))
-        return evaluate_many(self, jobs)
+    def in_pieces(self: BatchedEvaluator, jobs: Sequence[Job]) -> list[Outcome]:
+        pieces = [jobs[i : i + piece] for i in range(0, len(jobs), piece)]
+        sizes[-1] += map(len, pieces)
+        return [outcome for some in pieces for outcome in evaluate_many(self, some)]
 
-    monkeypatch.setattr(BatchedEvaluator, "evaluate_many", noting)
-    for batch in (8, 3):
+    monkeypatch.setattr(BatchedEvaluator, "evaluate_many", in_pieces)
+    for piece in (8, 3):
         sizes.append([])
-        config = load_config(tmp_path / "small.yaml", [f"evaluation.batch={batch}"])
-        summary = run.run_search(config, tmp_path / str(batch))
+        summary = run.run_search(config, tmp_path / str(piece))
         assert summary.finished
         assert [standing.name for standing in summary.standings] == ["best program", "warm start"]
-        histories.append(RunReader(tmp_path / str(batch)).candidates().drop_columns(["seconds"]))
+        histories.append(RunReader(tmp_path / str(piece)).candidates().drop_columns(["seconds"]))
     assert summary.evaluated > 20
     assert [max(some) for some in sizes] == [8, 3]
     assert histories[0] == histories[1]

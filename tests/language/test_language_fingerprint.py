@@ -3,7 +3,9 @@
 import random
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -209,16 +211,25 @@ def test_machine_code_knows_every_primitive_and_no_function_of_single_precision(
 
 
 def shaken(steps: list[probes.Step], carried: int, seed: int) -> np.ndarray:
-    """What NumPy finds where the last digits of the probes are others."""
+    """What NumPy finds where the last digits of the probes, and of all that is computed, are others."""
     rng, (weights, gradients, schedule) = np.random.default_rng(seed), probes.probes()
-    others = [a * (1 + 10.0 ** -(13 + seed % 3) * rng.normal(size=a.shape)) for a in (weights, gradients)]
+
+    def other(number: Any) -> Any:
+        return number * (1 + 10.0 ** -(13 + seed % 3) * rng.normal(size=np.shape(number)))
+
+    def value(step: probes.Step, env: Mapping[str, Any]) -> Any:
+        found = exact(step, env)
+        return found if step.constant is not None else other(found)
+
+    exact, others = probes._value, (other(weights), other(gradients), schedule)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(probes, "probes", lambda: (*others, schedule))
+        patch.setattr(probes, "probes", lambda: others)
+        patch.setattr(probes, "_value", value)
         return unpacked(numpy_behaviour(steps, carried))
 
 
 def test_machine_code_agrees_with_numpy():
-    """As far as NumPy agrees with itself where the probes differ a little: sin(1e9 g) does not."""
+    """As far as NumPy agrees with itself where last digits differ: sin(1e9 g) and w - arcsinh(w) do not."""
     numbers = excused = 0
     for number in range(400):
         rng = random.Random(number)
@@ -234,8 +245,10 @@ def test_machine_code_agrees_with_numpy():
         same = np.isnan(machine_code) & np.isnan(numpy) | (machine_code == numpy) | close
         assert (same | ~settled).all(), program_text(statements)
         numbers += same.size
-        excused += np.count_nonzero(~settled)
-    assert excused < numbers / 1000
+        with np.errstate(invalid="ignore"):
+            loose = slack > 1e-3 * np.abs(numpy)
+        excused += np.count_nonzero(~settled | loose)
+    assert excused < numbers / 50
 
 
 def test_without_a_compiler_numpy_finds_the_same(monkeypatch):
