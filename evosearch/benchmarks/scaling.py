@@ -7,9 +7,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from contextlib import ExitStack
+from functools import partial
 
-from evosearch.benchmarks.measuring import Result, program, timed
+from evosearch.benchmarks.measuring import Result, compared, in_turn, program, timed
 from evosearch.evaluation import Job, Plan, TaskPlan
 from evosearch.language.program import Statement
 from evosearch.runtime import ENVIRONMENT
@@ -17,31 +18,29 @@ from evosearch.workers import InProcessPool, Pool
 
 TASK = TaskPlan("char_mlp", (("steps", 400),))
 PORTFOLIO = ("char_mlp", "digits_mlp", "digits_vit", "modular_addition")
-CANDIDATES = 120
-ROUNDS = 3
+CANDIDATES = 96
+ROUNDS = 5
 
 
 def bench_scaling() -> dict[str, Result]:
-    """Medians of several rounds; every pool is warm."""
-    from evosearch.workers.ray_pool import RayPool  # Ray takes seconds to import
+    """Medians of several rounds, each with every pool in turn: the machine's speed moves within a minute."""
+    from evosearch.workers.ray_pool import RayPool, local_ray  # Ray takes seconds to import
 
     plan = Plan((TASK,))
-    with InProcessPool(plan) as pool:
-        here = _rate(pool)
-        cost = 1e3 / here
-    results = {}
-    rates = {}
     most = len(os.sched_getaffinity(0))
-    for count in sorted({1, 2, most} - {0}):
-        if count <= most:
-            with RayPool(plan, count=count) as pool:
-                rates[count] = _rate(pool)
-    results["scaling/ray"] = Result(
-        rates[1], here, "candidates/s", f"in this process; {cost:.0f} ms a candidate, one Ray worker"
-    )
-    for count, rate in rates.items():
-        if count > 1:
-            results[f"scaling/{count} workers"] = Result(rate, rates[1], "candidates/s", "one Ray worker")
+    counts = [count for count in sorted({1, 2, most}) if count <= most]
+    with ExitStack() as stack:
+        stack.enter_context(local_ray(sum(counts)))
+        pools: list[Pool] = [stack.enter_context(InProcessPool(plan))]
+        pools += [stack.enter_context(RayPool(plan, count)) for count in counts]
+        for pool in pools:
+            _drain(pool, 4 * pool.size)
+        here, *workers = in_turn([partial(_rate, pool) for pool in pools], ROUNDS)
+    cost = 1e3 / statistics.median(here)
+    note = f"in this process; {cost:.0f} ms a candidate, one Ray worker"
+    results = {"scaling/ray": compared([workers[0], here], "candidates/s", note)}
+    for count, rates in list(zip(counts, workers, strict=True))[1:]:
+        results[f"scaling/{count} workers"] = compared([rates, workers[0]], "candidates/s", "one Ray worker")
     return results
 
 
@@ -75,13 +74,7 @@ with InProcessPool(Plan(tasks)) as pool:
 
 def _rate(pool: Pool) -> float:
     """Candidates a second."""
-    rates = []
-    _drain(pool, 4 * pool.size)
-    for _ in range(ROUNDS):
-        begin = time.perf_counter()
-        _drain(pool, CANDIDATES)
-        rates.append(CANDIDATES / (time.perf_counter() - begin))
-    return statistics.median(rates)
+    return CANDIDATES / timed(_drain, pool, CANDIDATES)
 
 
 def _drain(pool: Pool, count: int) -> None:

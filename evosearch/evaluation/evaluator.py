@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -54,7 +54,7 @@ class Job:
     """
 
     id: int
-    candidate: tuple[Statement, ...] | Tuned
+    candidate: Sequence[Statement] | Tuned
     seeds: tuple[tuple[int, ...], ...]
     split: Split = Split.SEARCH
     thresholds: tuple[tuple[tuple[float, ...], ...], ...] = ()
@@ -282,7 +282,7 @@ class Evaluator:
         return np.asarray(thresholds, np.float32) if thresholds else free
 
     def _rule(
-        self, bench: Bench, candidate: tuple[Statement, ...] | Tuned
+        self, bench: Bench, candidate: Sequence[Statement] | Tuned
     ) -> tuple[Any, Callable[[Any, Inputs], Trained]]:
         """What varies between candidates, and the compiled training that takes it."""
 
@@ -298,7 +298,8 @@ class Evaluator:
             return (bench.schedule, np.asarray(candidate.values, np.float32)), train
         if self.plan.way == "compiled":
             params, _ = self._prepare(bench, Split.SEARCH, 0)
-            return bench.schedule, compiled(candidate, Compiled(candidate, params))
+            statements = tuple(candidate)
+            return bench.schedule, compiled(statements, Compiled(statements, params))
         return bench.interpreter.encode(candidate, bench.schedule), bench.interpret
 
     def _prepare(self, bench: Bench, split: Split, seed: int) -> tuple[Any, Any]:

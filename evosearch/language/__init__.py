@@ -2,7 +2,8 @@
 
 Reading order: `program` (what a program is), `parse` (from text), `abstract` (validity, types, live
 statements, canonical hash), `fingerprint` (behavioural hash), `probes` (what it runs programs on), `native`
-(the same in machine code), `mutation`, `vocabulary`, `library` (the shipped reference programs).
+(the same in machine code), `mutation`, `vocabulary`, `packing` (programs as bytes), `library` (the shipped
+reference programs).
 """
 
 from evosearch.language.abstract import AbstractExecution, Analysis, Judged, Refusal, analyze

@@ -31,11 +31,17 @@ from evosearch.workers import HasWorkers, InProcessPool, Pool
 
 SYNC_SECONDS = 1.0
 SHOW_SECONDS = 0.25
+WAIT_SECONDS = 0.25
+"""How long to wait for outcomes before the clocks are looked at again; above zero, see `Pool.collect`."""
 FLUSH_SECONDS, FLUSH_SHARE, FLUSH_LONGEST = 30.0, 0.01, 900.0
 """A part is written after so many seconds, or that share of the search's time if it is more: a week leaves a
 thousand files, not twenty thousand. Only what viewers see hangs on it: outcomes are in the journal."""
 RATE_SECONDS = 10.0
 ASKS_BETWEEN_LOOKS = 512
+
+JOBS_BETWEEN_LOOKS = 32
+"""So many jobs are handed to several workers together: a look at what has come in costs as much as breeding
+two or three, and these are bred in some milliseconds."""
 
 EVALUATED = 0.1
 """About which share of the children is evaluated; the others are cache hits."""
@@ -272,13 +278,14 @@ class _Session:
                 self.pool.submit(jobs)
                 self.sent.update({job.id: job for job in jobs})
             if self.sent:
-                self._take_in(self.pool.collect(0.0 if jobs or not self.engine.waits else SHOW_SECONDS))
+                self._take_in(self.pool.collect(0.0 if jobs or not self.engine.waits else WAIT_SECONDS))
             self._housekeeping()
         self._flush()
 
     def _breed(self) -> list[Job]:
         """Children, until outcomes are needed, there is work for each worker, or it is time to look up."""
         jobs: list[Job] = []
+        enough = max(self.pool.size, JOBS_BETWEEN_LOOKS) if self.pool.size > 1 else 1
         for _ in range(ASKS_BETWEEN_LOOKS):
             child = self.engine.ask()
             if child is None:
@@ -288,7 +295,7 @@ class _Session:
                 if recorded is None:
                     self.replaying = False
                     jobs.append(_job(child))
-                    if len(jobs) >= self.pool.size:
+                    if len(jobs) >= enough:
                         break
                 else:
                     self.engine.tell(child.id, recorded)

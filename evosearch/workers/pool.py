@@ -67,8 +67,8 @@ class Pool(Protocol):
         """What has finished since the last call, as (job's id, outcome) in any order.
 
         Waits for at least one, unless `timeout` seconds pass or nothing is under way. Every job that was
-        submitted comes back once. A batch that is not full is begun only by a call that may wait: with a
-        timeout of 0 more jobs are expected.
+        submitted comes back once. A batch or a message that is not full is begun only by a call that may
+        wait: with a timeout of 0 more jobs are expected.
 
         Raises:
             TaskError: a worker can't build a task, or can't read its data.

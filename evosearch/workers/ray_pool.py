@@ -231,8 +231,7 @@ class RayPool:
                     ray.kill(member.actor)
         finally:
             if self._own_ray:
-                ray.shutdown()
-                ray_worker.print_to_stdstream = _PRINT
+                _shut_down()
 
     def __enter__(self) -> Self:
         return self
@@ -316,28 +315,36 @@ class RayPool:
     def _dispatch(self, ahead: int, partial: bool) -> None:
         """Give each actor up to `ahead` batches, all actors evenly; suspects go to idle actors, alone.
 
-        If `partial`, idle actors also get fewer jobs than they do at once.
+        Unless `partial`, more jobs are expected at once, so actors get whole messages or nothing: if each
+        idle one got the few jobs that are there, messages would cost a busy driver more than its breeding.
         """
+        idle = sum(member.ready and not member.sent for member in self._members)
         for level in range(ahead):
             for member in self._members:
                 if not member.ready or len(member.sent) != level or any(b.alone for b in member.sent):
                     continue
-                if level == 0 and self._suspects:
-                    self._send(member, [self._suspects.popleft()], alone=True)
-                elif self._enough(level, partial):
-                    size = self._pace.batch(len(self._waiting), self._count)
-                    self._send(member, [self._waiting.popleft() for _ in range(size)])
+                alone = level == 0 and bool(self._suspects)
+                if alone:
+                    work = [self._suspects.popleft()]
+                elif self._enough(level, partial, idle):
+                    size = self._pace.batch(len(self._waiting), self._count) if partial else self._pace.wanted
+                    work = [self._waiting.popleft() for _ in range(size)]
+                else:
+                    continue
+                self._send(member, work, alone)
+                idle -= level == 0
 
-    def _enough(self, level: int, partial: bool) -> bool:
+    def _enough(self, level: int, partial: bool, idle: int) -> bool:
         """Whether enough jobs wait to send an actor some behind the batches that it has."""
         if self._together > 1:
             return len(self._waiting) >= self._together or (partial and level == 0 and bool(self._waiting))
-        if level == 0 or partial:
+        if partial:
             return bool(self._waiting)
-        # Nobody is idle and more jobs are expected: fewer and larger messages cost the driver less.
-        return len(self._waiting) >= self._pace.wanted * self._count * self._pace.ahead
+        # Where nobody is idle, what waits behind may as well wait here until there is some for everybody.
+        actors = self._count * self._pace.ahead if level else idle
+        return len(self._waiting) >= self._pace.wanted * actors
 
-    def _send(self, member: _Member, work: Sequence[_Work], alone: bool = False) -> None:
+    def _send(self, member: _Member, work: Sequence[_Work], alone: bool) -> None:
         jobs = [each.job for each in work]
         # Little more than for a single job: a batch is expected to be far quicker, and if it isn't, no job
         # is judged before it had its full time alone. Jobs that are done at once may take each other's time.
@@ -464,6 +471,25 @@ def _initialise(address: str | None, count: int | Literal["auto"], gpus: bool) -
             _start(count, gpus, quiet)
         else:
             _join(address, quiet)
+
+
+@contextmanager
+def local_ray(cpus: int) -> Iterator[None]:
+    """Ray on this machine alone, without GPUs, for several pools at once; each uses it and leaves it running.
+
+    Example:
+        with local_ray(3), RayPool(plan, 1) as one, RayPool(plan, 2) as two: ...
+    """
+    _initialise(None, cpus, gpus=False)
+    try:
+        yield
+    finally:
+        _shut_down()
+
+
+def _shut_down() -> None:
+    ray.shutdown()
+    ray_worker.print_to_stdstream = _PRINT
 
 
 def _start(count: int | Literal["auto"], gpus: bool, quiet: dict[str, Any]) -> None:

@@ -105,14 +105,40 @@ def test_submit_while_others_work(pool: RayPool, folder: Path) -> None:
     assert [i for i, _ in pool.collect()] == [10]
 
 
+def test_while_more_jobs_are_expected_idle_workers_get_whole_messages_or_none(folder: Path) -> None:
+    def sent(pool: RayPool) -> list[int]:
+        return [sum(len(batch.work) for batch in member.sent) for member in pool._members]
+
+    with RayPool(fake_plan(folder), 2, evaluator=Fake) as pool:
+        assert wait_until(lambda: pool.collect(0.0) == [] and pool.workers.ready == 2)
+        all_of(pool, [job(700 + i, "sleep", 0.05) for i in range(40)])
+        wanted = pool._pace.wanted
+        assert 2 <= wanted <= 5
+        pool.submit([job(800 + i, "sleep", 0.5) for i in range(2 * wanted - 1)])
+        assert pool.collect(0.0) == []
+        assert sent(pool) == [0, 0]
+        pool.submit([job(900, "sleep", 0.5)])
+        assert sent(pool) == [wanted, wanted]
+        all_of(pool, [], more=(*range(800, 800 + 2 * wanted - 1), 900))
+        pool.submit([job(901, "sleep", 0.5)])
+        pool.collect(0.01)  # nothing more is expected
+        assert sum(sent(pool)) == 1
+        assert [id_ for id_, _ in pool.collect()] == [901]
+
+
 # ---------------------------------------------------------------- faults
 
 
 def test_a_killed_worker_is_replaced_and_its_job_gets_its_real_outcome(pool: RayPool, folder: Path) -> None:
     pool.submit([job(40, "sleep", 0.6), *[job(id_, "sleep", 0.01) for id_ in range(41, 60)]])
-    assert wait_until(lambda: processes(folder, 40))
-    psutil.Process(processes(folder, 40)[0]).kill()
     outcomes: dict[int, Outcome] = {}
+
+    def begun() -> bool:
+        outcomes.update(pool.collect(0.01))
+        return bool(processes(folder, 40))
+
+    assert wait_until(begun)
+    psutil.Process(processes(folder, 40)[0]).kill()
     while some := pool.collect(300):
         outcomes.update(some)
     assert sorted(outcomes) == list(range(40, 60))

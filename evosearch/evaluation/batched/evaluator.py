@@ -110,7 +110,7 @@ class BatchedEvaluator(Evaluator):
         return (jax.tree.map(lambda x, lane=lane: x[lane], results) for lane in range(len(lanes)))
 
     def _together(
-        self, bench: Bench, candidates: Sequence[tuple[Statement, ...] | Tuned]
+        self, bench: Bench, candidates: Sequence[Sequence[Statement] | Tuned]
     ) -> tuple[Any, Callable[[Any, Inputs], Trained]]:
         """Candidates of one kind as data, and the compiled training that takes them."""
 

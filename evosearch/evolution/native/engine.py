@@ -8,7 +8,7 @@ end.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -31,7 +31,6 @@ from evosearch.evolution.native.tables import (
     INFO,
     KINDS,
     NUMBERS,
-    STATEMENT_BYTES,
     STATUSES,
     TEXTS,
     Tables,
@@ -43,7 +42,8 @@ from evosearch.evolution.rules import Rules
 from evosearch.language.abstract import AbstractExecution, fold
 from evosearch.language.fingerprint import digest, fingerprint
 from evosearch.language.native import STEP_BYTES, native_behaviour
-from evosearch.language.program import Statements
+from evosearch.language.packing import STATEMENT_BYTES, PackedStatements
+from evosearch.language.program import Statement, Statements
 from evosearch.records.columns import Column, Columns, Texts, Words
 from primitives import TABLE
 
@@ -97,7 +97,7 @@ class ToEvaluate(NamedTuple):
     """A child that somebody has to evaluate; see `engine.Child`."""
 
     id: int
-    statements: Statements
+    statements: PackedStatements
     hash: bytes
     known: Known
     request: Request
@@ -161,7 +161,7 @@ class NativeEngine:
         self._put(judged.hash, known)
         if rules.fingerprint:
             self._fingerprints.put(fingerprint(warm_start, judged.carried), known)
-        self._offer(self.warm_start)
+        self._offer(*self.warm_start)
         self._begin_run(self.warm_start)
 
     # ------------------------------------------------------------------ what the driver calls
@@ -183,7 +183,7 @@ class NativeEngine:
                 shown = self._shown()
                 known = self._knowns[shown.slot]
                 assert known is not None, "a child under way keeps its slot"
-                self._offer(Scored(shown.id, known, self._program(shown)))
+                self._offer(shown.id, known, self._program(shown))
             elif event == Event.FOLD:
                 self._fold()
             elif event == Event.RUN_ENDS:
@@ -258,9 +258,9 @@ class NativeEngine:
         """The child of an event."""
         return Shown(*self._info[_SHOWN].tolist())
 
-    def _program(self, shown: Shown) -> Statements:
+    def _program(self, shown: Shown) -> PackedStatements:
         size = shown.length * STATEMENT_BYTES
-        return self._tables.packing.unpack(self._shared.shown[:size].tobytes())
+        return PackedStatements(self._tables.packing, self._shared.shown[:size].tobytes())
 
     # ------------------------------------------------------------------ slots: what is known, for C
 
@@ -292,14 +292,14 @@ class NativeEngine:
         self._c.breeder_put(self._breeder, digest, slot)
         return slot
 
-    def _offer(self, program: Scored) -> None:
-        """To the leaders."""
-        if not (program.known.fitness < self._leaders.bar or program.known in self._leaders):
+    def _offer(self, number: int, known: Known, statements: Sequence[Statement]) -> None:
+        """A program to the leaders."""
+        if not (known.fitness < self._leaders.bar or known in self._leaders):
             return
-        gone = self._leaders.offer(program)
-        for known in (program.known, *([gone.known] if gone else [])):
-            if self._knowns[known.slot] is known:
-                self._shared.leads[known.slot] = known in self._leaders
+        gone = self._leaders.offer(Scored(number, known, tuple(statements)))
+        for changed in (known, *([gone.known] if gone else [])):
+            if self._knowns[changed.slot] is changed:
+                self._shared.leads[changed.slot] = changed in self._leaders
         self._c.breeder_set_bar(self._breeder, self._leaders.bar)
 
     # ------------------------------------------------------------------ events
@@ -361,7 +361,7 @@ class NativeEngine:
         self._steps += outcome.steps
         self._learned(known)
         self._c.breeder_take_place(self._breeder, outcome.steps, outcome.seconds)
-        self._offer(Scored(number, known, child.statements))
+        self._offer(number, known, child.statements)
         return True
 
     def _next_run(self) -> None:

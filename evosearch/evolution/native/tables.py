@@ -1,11 +1,10 @@
-"""What `breeder.c` is told: rules, primitives, names of variables; and statements as it keeps them."""
+"""What `breeder.c` is told: rules, primitives, names of variables; and the arrays that both sides see."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
 import itertools
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -18,15 +17,8 @@ from evosearch.c_library import CLibrary, compiled
 from evosearch.evaluation import Status
 from evosearch.evolution.rules import Purpose, Rules, purpose_words
 from evosearch.language.mutation import MAX_MAGNITUDE
-from evosearch.language.program import (
-    INPUTS,
-    SCIENTIFIC_BELOW,
-    SCIENTIFIC_FROM,
-    Argument,
-    Constant,
-    Statement,
-    Statements,
-)
+from evosearch.language.packing import OPCODES, STATEMENT_BYTES, Packing
+from evosearch.language.program import INPUTS, SCIENTIFIC_BELOW, SCIENTIFIC_FROM, Statements
 from primitives import BY_NAME, TABLE, ValueType
 
 KINDS = ("insert", "modify", "delete", "random")
@@ -252,7 +244,7 @@ class Tables:
         self._tables: dict[str, NDArray[Any]] = {
             "kind_of": np.array([KINDS.index(kind) for kind, _ in mutation.weights], np.int64),
             "weights": np.array([weight for _, weight in mutation.weights], np.float64),
-            "vocabulary": np.array([_OPCODES[name] for name in mutation.primitives], np.int64),
+            "vocabulary": np.array([OPCODES[name] for name in mutation.primitives], np.int64),
             "seed": np.array(seed, np.uint32),
             "arity": np.array([row.arity for row in TABLE], np.int64),
             "commutative": np.array([row.commutative for row in TABLE], np.int64),
@@ -281,62 +273,3 @@ def _types(name: str) -> list[int]:
 
 def _texts(texts: Sequence[str]) -> Any:
     return (ctypes.c_char_p * len(texts))(*[text.encode() for text in texts])
-
-
-_FORMAT = struct.Struct("<iiihBB")
-_NUMBERS = struct.Struct("<fff")
-"""The arguments once more, as constants."""
-STATEMENT_BYTES = _FORMAT.size
-REMEMBERED = 50_000
-"""Statements whose bytes are known; more are forgotten together."""
-
-
-class Packing:
-    """Statements as bytes of C's `Statement`, and back.
-
-    Args:
-        variables: all names that there can be.
-    """
-
-    def __init__(self, variables: Sequence[str]) -> None:
-        self._variables = variables
-        self._number_of = {name: number for number, name in enumerate(variables)}
-        self._known: dict[bytes, Statement] = {}
-
-    def pack(self, statements: Statements) -> bytes:
-        """Statements one after the other."""
-        return b"".join(map(self._pack, statements))
-
-    def _pack(self, statement: Statement) -> bytes:
-        args = [self._argument(arg) for arg in statement.args]
-        constants = sum(isinstance(arg, Constant) << place for place, arg in enumerate(statement.args))
-        padded = (*args, 0, 0, 0)[:3]
-        opcode = _OPCODES[statement.primitive]
-        return _FORMAT.pack(*padded, self._number_of[statement.target], opcode, constants)
-
-    def _argument(self, argument: Argument) -> int:
-        if isinstance(argument, Constant):
-            bits: int = struct.unpack("<i", struct.pack("<f", argument.value))[0]
-            return bits
-        return self._number_of[argument]
-
-    def unpack(self, packed: bytes) -> Statements:
-        """Statements that C wrote."""
-        known, size, new = self._known, STATEMENT_BYTES, self._statement
-        pieces = [packed[i : i + size] for i in range(0, len(packed), size)]
-        return tuple([known.get(piece) or new(piece) for piece in pieces])
-
-    def _statement(self, packed: bytes) -> Statement:
-        *args, target, opcode, constants = _FORMAT.unpack(packed)
-        row, numbers = TABLE[opcode], _NUMBERS.unpack_from(packed)
-        arguments = [
-            Constant(numbers[place]) if constants >> place & 1 else self._variables[arg]
-            for place, arg in enumerate(args[: row.arity])
-        ]
-        if len(self._known) >= REMEMBERED:
-            self._known.clear()
-        statement = self._known[packed] = Statement(self._variables[target], row.name, arguments)
-        return statement
-
-
-_OPCODES = {row.name: opcode for opcode, row in enumerate(TABLE)}
