@@ -22,7 +22,7 @@ from pathlib import Path
 
 from evosearch.errors import EvosearchError
 from evosearch.runtime import processor
-from proxy_tasks.pretraining import cache_folder
+from proxy_tasks.kept import cache_folder
 
 FLAGS = (
     "-std=gnu11",

@@ -1,8 +1,6 @@
-"""Networks trained beforehand: weights that a task starts from or keeps frozen, cached by content.
+"""Networks trained beforehand: weights that a task starts from or keeps frozen.
 
-The cache is the folder `EVOSEARCH_CACHE`, or `~/.cache/evosearch`. A file's name is a digest of all that its
-weights follow from: data, settings and versions. So nothing in it can be out of date, and it may be deleted
-at any time.
+They are kept on disk (`kept`) under a digest of all that they follow from: data, settings and versions.
 """
 
 from __future__ import annotations
@@ -10,16 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
-from pathlib import Path
 
 import jax
 import numpy as np
 import optax
-from numpy.typing import NDArray
 
+from proxy_tasks.kept import Arrays, kept
 from proxy_tasks.protocol import Batch, Data, Key, Params, Scalar
 
 RECIPE = 1
@@ -27,8 +23,6 @@ RECIPE = 1
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 1e-2
 SEED = 20_230_216
-
-Flat = dict[str, NDArray[np.float32]]
 
 
 def pretrained(
@@ -52,20 +46,15 @@ def pretrained(
     Returns:
         The tree of `init` as numpy arrays.
     """
-    place = cache_folder() / "pretrained" / f"{_digest(what, data, steps)}.npz"
     shapes = jax.eval_shape(init, jax.random.key(0))
-    stored = _read(place, shapes)
-    if stored is None:
-        stored = _flat(jax.device_get(_train(data, init, draw, loss, steps)))
-        _write(place, stored)
-    leaves = [stored[name] for name in _names(shapes)]
-    return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
-
-
-def cache_folder() -> Path:
-    """Where weights are kept."""
-    named = os.environ.get("EVOSEARCH_CACHE")
-    return Path(named) if named else Path.home() / ".cache" / "evosearch"
+    leaves = zip(_names(shapes), jax.tree.leaves(shapes), strict=True)
+    stored = kept(
+        "pretrained",
+        _digest(what, data, steps),
+        {name: (leaf.shape, leaf.dtype) for name, leaf in leaves},
+        lambda: _flat(jax.device_get(_train(data, init, draw, loss, steps))),
+    )
+    return jax.tree.unflatten(jax.tree.structure(shapes), [stored[name] for name in _names(shapes)])
 
 
 def _digest(what: Mapping[str, object], data: Data, steps: int) -> str:
@@ -120,32 +109,5 @@ def _names(tree: Params) -> list[str]:
     return [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
 
 
-def _flat(tree: Params) -> Flat:
+def _flat(tree: Params) -> Arrays:
     return {name: np.asarray(leaf) for name, leaf in zip(_names(tree), jax.tree.leaves(tree), strict=True)}
-
-
-def _read(place: Path, shapes: Params) -> Flat | None:
-    """The stored weights; None where there are none, or the file is not whole and they are made again."""
-    try:
-        with place.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            stored = {name: arrays[name] for name in arrays.files}
-    except Exception:  # a damaged archive can raise almost anything, and what to do is the same
-        return None
-    leaves = zip(_names(shapes), jax.tree.leaves(shapes), strict=True)
-    expected = {name: (leaf.shape, leaf.dtype) for name, leaf in leaves}
-    found = {name: (array.shape, array.dtype) for name, array in stored.items()}
-    return stored if found == expected else None
-
-
-def _write(place: Path, flat: Flat) -> None:
-    """Write in one move, so that another process sees all of it or nothing.
-
-    A cache that can't be written to is no reason to fail: the weights are made again the next time.
-    """
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=place.parent) as folder:
-            np.savez(Path(folder) / place.name, **flat)  # type: ignore[arg-type]
-            os.replace(Path(folder) / place.name, place)
-    except OSError:
-        return

@@ -15,7 +15,7 @@ from evosearch.language import AbstractExecution, Judged, builtin
 from evosearch.language.mutation import mutate
 from evosearch.language.program import Statements
 
-CANDIDATES = 20_000
+CANDIDATES = 10_000
 COMPILATION = "/jax/core/compile/backend_compile_duration"
 
 

@@ -18,7 +18,7 @@ SEARCH = """\
 name: saved
 seed: 0
 tasks: [{name: digits_mlp, seeds: 4}]
-search: {population: 200, budget: {programs: 20000, minutes: 0.5}}
+search: {population: 200, budget: {programs: 10000, minutes: 0.5}}
 evaluation: {hurdles: {}}
 workers: {backend: in_process}
 report: {references: false}
@@ -26,7 +26,7 @@ report: {references: false}
 
 
 def bench_saved() -> dict[str, Result]:
-    """A search of half a minute, and what its record says."""
+    """A search of half a minute at most, and what its record says."""
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         config = make_config(parse_yaml(SEARCH, "bench"), "bench")

@@ -18,8 +18,8 @@ from evosearch.workers import InProcessPool, Pool
 
 TASK = TaskPlan("char_mlp", (("steps", 400),))
 PORTFOLIO = ("char_mlp", "digits_mlp", "digits_vit", "modular_addition")
-CANDIDATES = 96
-ROUNDS = 5
+CANDIDATES = 80
+ROUNDS = 4
 
 
 def bench_scaling() -> dict[str, Result]:

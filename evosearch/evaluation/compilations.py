@@ -13,7 +13,7 @@ import os
 import jax
 
 from evosearch.runtime import processor
-from proxy_tasks.pretraining import cache_folder
+from proxy_tasks.kept import cache_folder
 
 LIMIT = 2 * 2**30
 WORTHWHILE_SECONDS = 0.1

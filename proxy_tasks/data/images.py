@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import TypeAlias
 
 import numpy as np
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 
 from proxy_tasks.data.image_files import LabelledImages, read_images
 from proxy_tasks.errors import TaskError
+from proxy_tasks.kept import Arrays, kept
 from proxy_tasks.knobs import DataKnobs, flag, optional, whole
 from proxy_tasks.protocol import Data, Split, TaskData
 
 SIZES = {Split.TRAIN: 1200, Split.SEARCH: 200, Split.SELECTION: 150, Split.REPORT: 247}
 """Images in each split of the bundled digits; other files are cut in the same proportions."""
+DIGITS = sum(SIZES.values())
 TIE_BREAK = 0.02
 """Weight of the loss in a metric of errors: error rates of a few hundred images often tie."""
 SHUFFLE_SEED = 20_230_213
@@ -50,10 +53,15 @@ def labelled_images(knobs: ImageKnobs) -> LabelledImages:
     if knobs.colour or knobs.size not in (None, 8):
         asked = "colour=true" if knobs.colour else f"size={knobs.size}"
         raise TaskError(f"the bundled digits are grey, of 8 x 8 pixels: expected a 'path' with {asked}")
-    from sklearn.datasets import load_digits
+    shapes = {"pixels": ((DIGITS, 8, 8, 1), np.float32), "labels": ((DIGITS,), np.int64)}
+    return LabelledImages(**kept("data", f"digits-{version('scikit-learn')}", shapes, _digits))
+
+
+def _digits() -> Arrays:
+    from sklearn.datasets import load_digits  # a second to import, a third of a worker's start
 
     pixels, labels = load_digits(return_X_y=True)
-    return LabelledImages(pixels.reshape(-1, 8, 8, 1).astype(np.float32), labels.astype(np.int64))
+    return {"pixels": pixels.reshape(-1, 8, 8, 1).astype(np.float32), "labels": labels.astype(np.int64)}
 
 
 def cut(labels: Labels) -> Parts:

@@ -1,12 +1,17 @@
 """Patches of the two photographs that come with scikit-learn, with the regions that they were cut from."""
 
 from dataclasses import dataclass
+from importlib.metadata import version
 
 import numpy as np
 from numpy.typing import NDArray
 
 from proxy_tasks.data.image_files import grey
 from proxy_tasks.errors import TaskError
+from proxy_tasks.kept import Arrays, kept
+
+NAMES, SHAPE = ("china", "flower"), (427, 640, 3)
+"""The photographs, and the shape of each."""
 
 LARGEST_REGION = 64
 """A region is the largest square of at most so many pixels a side that patches fill without a rest."""
@@ -45,11 +50,11 @@ def load_patches(size: int) -> Patches:
     """
     if not 1 <= size <= LARGEST_REGION:
         raise TaskError(f"knob 'size': expected a whole number from 1 to {LARGEST_REGION}, found {size}")
-    from sklearn.datasets import load_sample_images
-
     across = LARGEST_REGION // size
     pixels, regions, first = [], [], 0
-    for photograph in load_sample_images().images:
+    shapes = dict.fromkeys(NAMES, (SHAPE, np.uint8))
+    stored = kept("data", f"photographs-{version('scikit-learn')}", shapes, _photographs)
+    for photograph in (stored[name] for name in NAMES):
         down, right = (length // (across * size) for length in photograph.shape[:2])
         whole = grey(photograph[: down * across * size, : right * across * size]) / 255
         tiles = whole.reshape(down * across, size, right * across, size, 1).swapaxes(1, 2)
@@ -58,3 +63,9 @@ def load_patches(size: int) -> Patches:
         regions.append(numbers.repeat(across, 0).repeat(across, 1).ravel())
         first += down * right
     return Patches(np.concatenate(pixels), np.concatenate(regions))
+
+
+def _photographs() -> Arrays:
+    from sklearn.datasets import load_sample_images  # a second to import, a third of a worker's start
+
+    return dict(zip(NAMES, load_sample_images().images, strict=True))

@@ -33,7 +33,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "SAMPLE", 20)
     monkeypatch.setattr(engine, "SIMPLIFIED", 1)
     monkeypatch.setattr(leaks, "CANDIDATES", 40)
-    monkeypatch.setattr(saved, "SEARCH", saved.SEARCH.replace("20000", "300").replace("4}", "2, steps: 4}"))
+    monkeypatch.setattr(saved, "SEARCH", saved.SEARCH.replace("10000", "300").replace("4}", "2, steps: 4}"))
     monkeypatch.setattr(scaling, "CANDIDATES", 4)
     monkeypatch.setattr(scaling, "ROUNDS", 1)
     monkeypatch.setattr(scaling, "PORTFOLIO", ("quadratic",))

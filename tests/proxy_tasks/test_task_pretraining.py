@@ -1,8 +1,10 @@
-"""Networks trained beforehand: the cache, and what fine-tuning makes of them."""
+"""Networks trained beforehand, data that load slowly, the cache of both; and what fine-tuning makes."""
 
 import io
 import os
 import pickle
+import subprocess
+import sys
 import zipfile
 from functools import cache
 
@@ -15,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
-from proxy_tasks import Split, build, finetuning, pretraining
+from proxy_tasks import Split, build, finetuning, kept, pretraining
 from proxy_tasks.data.text import bundled_text
 from proxy_tasks.data.tokens import TOKENISERS
 
@@ -175,14 +177,14 @@ def test_a_file_that_is_not_whole_is_made_again(folder, trainings, broken, monke
 @settings(deadline=None, max_examples=200)
 @given(where=st.floats(0, 1, exclude_max=True), change=st.integers(1, 255))
 def test_no_damage_is_an_error_or_a_wrong_weight(where, change, tmp_path_factory):
-    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), trained())
     flat = pretraining._flat(trained())
+    shapes = {name: (leaf.shape, leaf.dtype) for name, leaf in flat.items()}
     place = tmp_path_factory.getbasetemp() / "damaged.npz"
-    pretraining._write(place, flat)
+    kept._write(place, flat)
     content = bytearray(place.read_bytes())
     content[int(where * len(content))] ^= change
     place.write_bytes(content)
-    read = pretraining._read(place, shapes)
+    read = kept._read(place, shapes)
     assert read is None or all((read[name] == flat[name]).all() for name in flat)
 
 
@@ -197,17 +199,47 @@ def test_a_disk_that_is_full_is_no_mistake_and_nothing_is_left(folder, trainings
     def full(*_, **__):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(pretraining.np, "savez", full)
+    monkeypatch.setattr(kept.np, "savez", full)
     ask()
     assert list(folder.iterdir()) == []
 
 
+BUNDLED = """
+import sys
+from proxy_tasks.data.images import ImageKnobs, labelled_images
+from proxy_tasks.data.photographs import load_patches
+import numpy as np
+images, patches = labelled_images(ImageKnobs()), load_patches(64)
+slow = "sklearn" in sys.modules
+from sklearn.datasets import load_digits, load_sample_images
+pixels, labels = load_digits(return_X_y=True)
+assert (images.pixels.reshape(-1, 64) == pixels).all() and (images.labels == labels).all()
+first = load_sample_images().images[0][:64, :64] @ [0.299, 0.587, 0.114] / 255
+np.testing.assert_allclose(patches.pixels[0, :, :, 0], first, rtol=1e-6)
+print(slow)
+"""
+
+
+def test_bundled_data_are_the_same_from_the_cache_and_scikit_learn_is_not_imported(tmp_path):
+    environment = {**os.environ, "EVOSEARCH_CACHE": str(tmp_path)}
+    runs = [
+        subprocess.run([sys.executable, "-c", BUNDLED], env=environment, capture_output=True, text=True)
+        for _ in range(2)
+    ]
+    assert [run.stderr for run in runs] == ["", ""]
+    assert [run.stdout.strip() for run in runs] == ["True", "False"]
+    assert sorted(path.stem.partition("-")[0] for path in (tmp_path / "data").iterdir()) == [
+        "digits",
+        "photographs",
+    ]
+
+
 def test_the_folder_is_that_of_the_environment_or_of_the_user(monkeypatch, tmp_path):
     monkeypatch.setenv("EVOSEARCH_CACHE", str(tmp_path))
-    assert pretraining.cache_folder() == tmp_path
+    assert kept.cache_folder() == tmp_path
     monkeypatch.delenv("EVOSEARCH_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert pretraining.cache_folder() == tmp_path / ".cache" / "evosearch"
+    assert kept.cache_folder() == tmp_path / ".cache" / "evosearch"
 
 
 # Fine-tuning
