@@ -19,6 +19,7 @@ from evosearch.workers import InProcessPool, Pool
 TASK = TaskPlan("char_mlp", (("steps", 400),))
 PORTFOLIO = ("char_mlp", "digits_mlp", "digits_vit", "modular_addition")
 CANDIDATES = 80
+"""For each worker: at the end of a round one waits for the other, half a candidate's time on average."""
 ROUNDS = 4
 
 
@@ -74,7 +75,8 @@ with InProcessPool(Plan(tasks)) as pool:
 
 def _rate(pool: Pool) -> float:
     """Candidates a second."""
-    return CANDIDATES / timed(_drain, pool, CANDIDATES)
+    count = CANDIDATES * pool.size
+    return count / timed(_drain, pool, count)
 
 
 def _drain(pool: Pool, count: int) -> None:
