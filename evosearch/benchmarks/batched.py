@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import jax
 
-from evosearch.benchmarks.measuring import Result
+from evosearch.benchmarks.measuring import Result, compiling_anew
 from evosearch.evaluation import BatchedEvaluator, Evaluator, Job, Plan, TaskPlan
 from evosearch.evaluation.interpreters import choose
 from evosearch.language import Statement, analyze, builtin
@@ -36,7 +36,8 @@ def bench_batched() -> dict[str, Result]:
     widths = WIDTHS_ON_CPU if cpu else WIDTHS
     jobs = [Job(i, program, ((0,),)) for i, program in enumerate(mutants(max(widths)))]
     alone = _per_second(Evaluator(plan), jobs)
-    compiled = _per_second(Evaluator(replace(plan, way="compiled")), jobs[:COMPILED])
+    with compiling_anew():
+        compiled = _per_second(Evaluator(replace(plan, way="compiled")), jobs[:COMPILED])
     results = {}
     for width in widths:
         batched = BatchedEvaluator(replace(plan, interpreter="batched", batch=width))

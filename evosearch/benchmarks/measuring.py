@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+import jax
+from jax.experimental.compilation_cache import compilation_cache
 
 from evosearch.evaluation import Outcome, Status
 from evosearch.language import Statement, builtin
@@ -66,6 +70,22 @@ def timed(action: Callable[..., object], *args: object) -> float:
     begin = time.perf_counter()
     action(*args)
     return time.perf_counter() - begin
+
+
+@contextmanager
+def compiling_anew() -> Iterator[None]:
+    """Nothing is taken from disk that was compiled before: reading it would be no measure of compiling."""
+    kept: bool = jax.config.jax_enable_compilation_cache  # type: ignore[attr-defined]
+    _keep_compilations(False)
+    try:
+        yield
+    finally:
+        _keep_compilations(kept)
+
+
+def _keep_compilations(kept: bool) -> None:
+    jax.config.update("jax_enable_compilation_cache", kept)  # type: ignore[no-untyped-call]
+    compilation_cache.reset_cache()  # it looks at the setting once only
 
 
 def program(name: str) -> Statements:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 from evosearch.benchmarks import batched, candidate, engine, leaks, saved, scaling, step
-from evosearch.benchmarks.measuring import FORTY, Result, compared, in_turn, program
+from evosearch.benchmarks.measuring import FORTY, Result, compared, compiling_anew, in_turn, program
 from evosearch.benchmarks.table import PARTS
 from evosearch.cli.main import SUCCESS, main
 from evosearch.language import analyze
@@ -119,6 +123,33 @@ def test_what_can_not_be_measured(
 ) -> None:
     assert main(["bench", *arguments]) != SUCCESS
     assert message in capsys.readouterr().err
+
+
+def test_compilations_that_are_measured_do_not_come_from_disk(tmp_path: Path) -> None:
+    kept = (
+        ("jax_compilation_cache_dir", str(tmp_path)),
+        ("jax_persistent_cache_min_compile_time_secs", 0.0),
+        ("jax_persistent_cache_min_entry_size_bytes", -1),
+    )
+    before = [getattr(jax.config, name) for name, _ in kept]
+
+    def compile_one(number: float) -> int:
+        """How many compilations are on disk after one more."""
+        jax.jit(lambda x: jnp.sin(x) * number)(jnp.ones(3)).block_until_ready()
+        return sum(file.name.endswith("-cache") for file in tmp_path.iterdir())
+
+    try:
+        for name, value in kept:
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
+        first = compile_one(1.5)
+        with compiling_anew():
+            assert compile_one(2.5) == first > 0
+        assert compile_one(3.5) > first
+    finally:
+        for (name, _), value in zip(kept, before, strict=True):
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
 
 
 def test_medians_ratios_and_spread() -> None:
