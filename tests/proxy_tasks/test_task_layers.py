@@ -88,9 +88,18 @@ def test_convolution_is_scipys(width, stride, height, breadth):
     assert ours == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
-@pytest.mark.parametrize("width", [1, 3, 4, 5])
 @pytest.mark.parametrize(
-    ("stride", "height", "breadth"), [(1, 8, 8), (1, 5, 3), (2, 8, 8), (2, 7, 4), (3, 8, 7)]
+    ("width", "stride", "height", "breadth"),
+    [
+        (1, 2, 7, 4),
+        (3, 1, 5, 3),
+        (3, 2, 8, 8),
+        (3, 3, 8, 7),
+        (4, 1, 8, 8),
+        (4, 2, 7, 4),
+        (5, 1, 8, 8),
+        (5, 3, 8, 7),
+    ],
 )
 def test_the_gradient_of_a_convolution_is_that_of_xlas(width, stride, height, breadth):
     images, kernel = normal(2, height, breadth, 3), normal(width, width, 3, 4)
