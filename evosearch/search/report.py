@@ -91,14 +91,23 @@ class Bench:
     seed: int
     view: View
 
-    def evaluate(self, stage: str, jobs: Sequence[Job]) -> list[Outcome]:
-        """Evaluate jobs on the workers; outcomes in the order of the jobs."""
+    def evaluate(
+        self, stage: str, jobs: Sequence[Job], before: int = 0, total: int | None = None
+    ) -> list[Outcome]:
+        """Evaluate jobs on the workers; outcomes in the order of the jobs.
+
+        Args:
+            stage: the name that people see.
+            jobs: some, or all, of the stage's.
+            before: how many of the stage's came before.
+            total: how many the stage has; None for no others.
+        """
         places = {job.id: place for place, job in enumerate(jobs)}
         outcomes: dict[int, Outcome] = {}
         self.pool.submit(jobs)
         while len(outcomes) < len(jobs):
             outcomes.update({places[i]: o for i, o in self.pool.collect(None)})
-            self.view.stage(stage, len(outcomes), len(jobs))
+            self.view.stage(stage, before + len(outcomes), total or len(jobs))
         return [outcomes[place] for place in range(len(jobs))]
 
     def job(
@@ -115,14 +124,19 @@ def tune(bench: Bench, tunable: Tunable, settings: int) -> Optimum:
     first = min(Effort().first, most)
     rng = reseed(random.Random(), bench.seed, Purpose.TUNE, zlib.crc32(tunable.name.encode()))
     search = tuning(tunable.grids, Effort(settings, first=first, more=most - first), rng)
-    trials = next(search)
+    trials, tried = next(search), 0
+    total = min(settings, math.prod(len(grid.values) for grid in tunable.grids.values()))
     while True:
         jobs = [
             # A task with fewer seeds than others begins anew.
             bench.job(n, tunable.at(t.place), tuple(tuple(p[s % len(p)] for s in t.seeds) for p in pools))
             for n, t in enumerate(trials)
         ]
-        outcomes = bench.evaluate(f"tuning {tunable.name}", jobs)
+        if tried < total:
+            outcomes = bench.evaluate(f"tuning {tunable.name}", jobs, tried, total)
+            tried += len(jobs)
+        else:
+            outcomes = bench.evaluate(f"finalists of tuning {tunable.name}", jobs)
         scores = [
             scores_in_units(o, bench.units, len(t.seeds)) for o, t in zip(outcomes, trials, strict=True)
         ]

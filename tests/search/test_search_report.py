@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 from scipy import stats
+from search_fakes import Watch
 
 from evosearch.evaluation import Job, Outcome, Status, Tuned
 from evosearch.language import builtin
@@ -98,6 +99,16 @@ def test_tuning_finds_a_planted_optimum() -> None:
     assert sum(abs(a - b) for a, b in zip(optimum.place, OPTIMUM, strict=True)) <= 2
     assert optimum.settings == 200
     assert ADAMW.at(optimum.place) == Tuned("adamw", tuple(optimum.values.values()))
+
+
+def test_tuning_is_shown_as_one_piece_of_work() -> None:
+    bench, _ = bench_of(planted)
+    bench.view = Watch()
+    tune(bench, ADAMW, 57)
+    shown = [(done, total) for name, done, total in bench.view.stages if name == "tuning adamw"]
+    assert shown == [(done, 57) for done in sorted({done for done, _ in shown})]
+    assert shown[-1] == (57, 57)
+    assert {name for name, _, _ in bench.view.stages} <= {"tuning adamw", "finalists of tuning adamw"}
 
 
 @pytest.mark.parametrize("settings", [1, 2, 3, 10, 57])

@@ -106,7 +106,7 @@ def test_a_real_search_from_start_to_end(tmp_path: Path, monkeypatch: pytest.Mon
     assert [s.settings for s in summary.standings] == [summary.evaluated, 1, 4, 4]
     assert list(summary.standings[2].hyperparameters) == ["lr", "decay", "one_minus_b1", "one_minus_b2"]
     stages = {name for name, _, _ in watch.stages}
-    tuning = {"tuning adamw", "tuning lion"}
+    tuning = {f"{part}tuning {name}" for part in ("", "finalists of ") for name in ("adamw", "lion")}
     assert stages == {"starting workers", "training the warm start", "own seeds", "fresh seeds"} | tuning
 
     stopped, _ = stopping_after(9, config, tmp_path / "pieces")
