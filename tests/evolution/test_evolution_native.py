@@ -69,6 +69,13 @@ CASES: dict[str, tuple[dict[str, Any], World]] = {
         World(),
     ),
     "restarts": ({"restarts": Restarts(3, 2, 100), "budget": Budget(programs=550)}, World()),
+    "restarts from a program that only the population keeps": (
+        {
+            **{"restarts": Restarts(9, 1, 60), "budget": Budget(programs=900), "cache": 2},
+            **{"population": 200, "lag": 4, "seeds": ACCUMULATING},
+        },
+        World(unlucky=0.05),
+    ),
     "patience": ({"restarts": Restarts(4, 2, None, 60), "budget": Budget(programs=2000)}, World()),
     "to the last run": ({"restarts": Restarts(2, 2, 80, 50), "budget": Budget()}, World()),
     "evaluations": ({"budget": Budget(evaluations=100)}, World()),
@@ -158,7 +165,7 @@ def test_the_same_for_rules_drawn_at_random(seed: int) -> None:
     policy = rng.choice(["fixed", "fresh", "accumulating"])
     rules = make_rules(
         seed=rng.randrange(2**31),
-        population=rng.randint(1, 60),
+        population=rng.choice([1, 5, 20, 60, 200]),
         tournament=rng.randint(1, 5),
         lag=rng.randint(1, 50),
         mutation=mutation,
@@ -167,7 +174,8 @@ def test_the_same_for_rules_drawn_at_random(seed: int) -> None:
         seeds=SeedRules(policy, (POOL, POOL[1:]), rng.randint(1, 2), rng.randint(2, 5), rng.random() / 5),
         hurdles=rng.choice([HurdleRules(), HurdleRules(2, rng.random(), 0.1, seeds=True)]),
         factor_slack=rng.choice([None, 0.05]),
-        cache=rng.choice([10, 100, 20_000]),
+        cache=rng.choice([2, 5, 30, 20_000]),
+        fingerprint=rng.random() < 0.2,
     )
     world = World(factors=2, hurdles=2, failing=rng.random() / 2, unlucky=rng.random() / 5)
     agree(rules, world, order=seed)

@@ -1173,11 +1173,11 @@ void breeder_put(Breeder *b, const uint8_t *hash, int64_t slot) { put(b, hash, (
 /* Copies of one program make up the population. Nobody is under way. `breeder_judge_founder` comes next. */
 void breeder_begin_run(Breeder *b, const Statement *statements, int64_t length, int64_t id, int64_t slot,
                        int64_t round, int64_t restart) {
+    b->references[slot]++; /* first: it may be a member that nothing else keeps */
     for (int64_t i = 0; i < b->s.population; i++) {
         if (b->members[i] >= 0) release(b, b->children[b->members[i] % b->ring].slot);
         b->members[i] = -1;
     }
-    b->references[slot]++;
     if (b->founder.slot >= 0) release(b, b->founder.slot);
     memcpy(b->founder.statements, statements, (size_t)length * sizeof *statements);
     b->founder.length = (int32_t)length;
