@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from primitives.spaces import FlatSpace, Space, TreeSpace
-    from primitives.table import BY_NAME, TABLE, VOCABULARIES, Primitive
+    from primitives.table import BY_NAME, OPCODES, TABLE, VOCABULARIES, Primitive
     from primitives.types import TypeRule, ValueType
 
 __all__ = [
     "BY_NAME",
+    "OPCODES",
     "TABLE",
     "VOCABULARIES",
     "FlatSpace",
@@ -31,6 +32,7 @@ _HOMES = {
     "Space": "spaces",
     "TreeSpace": "spaces",
     "BY_NAME": "table",
+    "OPCODES": "table",
     "TABLE": "table",
     "VOCABULARIES": "table",
     "Primitive": "table",

@@ -433,6 +433,9 @@ TABLE: tuple[Primitive, ...] = (
     ),
 )
 
+OPCODES: Mapping[str, int] = MappingProxyType({row.name: place for place, row in enumerate(TABLE)})
+"""The number of each primitive, its place in the table: how machine code and messages name it."""
+
 BY_NAME: Mapping[str, Primitive] = MappingProxyType(
     {name: primitive for primitive in TABLE for name in (primitive.name, *primitive.aliases)}
 )

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from evosearch.evaluation.flow import (
     FIRST_COMPUTED,
-    OPCODES,
     Capacity,
     Flow,
     G,
@@ -26,6 +25,7 @@ from evosearch.evaluation.flow import (
     flow_of,
 )
 from evosearch.language.program import Statement
+from primitives import OPCODES
 
 W_ROW, G_ROW, M_ROW, V_ROW = W, G, M, V
 FIRST_FREE_ROW = FIRST_COMPUTED

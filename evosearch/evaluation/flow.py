@@ -16,14 +16,12 @@ from numpy.typing import NDArray
 
 from evosearch.language.abstract import DEPENDS, INITIAL, Env, Value, analyze, apply_primitive
 from evosearch.language.program import OUTPUTS, Statement
-from primitives import BY_NAME, TABLE, ValueType
+from primitives import BY_NAME, ValueType
 
 W, G, M, V = range(4)
 """The numbers of the values that a step begins with."""
 
 FIRST_COMPUTED = 4
-
-OPCODES = {primitive.name: code for code, primitive in enumerate(TABLE)}
 
 Column = NDArray[np.float32]
 

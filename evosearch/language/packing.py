@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Self, overload
 
 from evosearch.language.program import Argument, Constant, Statement, Statements
-from primitives import TABLE
+from primitives import OPCODES, TABLE
 
 _FORMAT = struct.Struct("<iiihBB")
 """`Statement` of `breeder.c`: three arguments, target, opcode, which arguments are constants (a bit each)."""
@@ -20,8 +20,6 @@ STATEMENT_BYTES = _FORMAT.size
 
 REMEMBERED = 50_000
 """Statements whose bytes are known; more are forgotten together."""
-
-OPCODES = {row.name: opcode for opcode, row in enumerate(TABLE)}
 
 
 class Packing:

@@ -58,7 +58,7 @@ def labelled_images(knobs: ImageKnobs) -> LabelledImages:
 
 
 def _digits() -> Arrays:
-    from sklearn.datasets import load_digits  # a second to import, a third of a worker's start
+    from sklearn.datasets import load_digits  # takes a second to import
 
     pixels, labels = load_digits(return_X_y=True)
     return {"pixels": pixels.reshape(-1, 8, 8, 1).astype(np.float32), "labels": labels.astype(np.int64)}

@@ -66,6 +66,6 @@ def load_patches(size: int) -> Patches:
 
 
 def _photographs() -> Arrays:
-    from sklearn.datasets import load_sample_images  # a second to import, a third of a worker's start
+    from sklearn.datasets import load_sample_images  # takes a second to import
 
     return dict(zip(NAMES, load_sample_images().images, strict=True))

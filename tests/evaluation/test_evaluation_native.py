@@ -17,14 +17,14 @@ from strategies import programs
 
 from evosearch.c_library import compiler
 from evosearch.evaluation import Evaluator, Job, Plan, TaskPlan
-from evosearch.evaluation.flow import OPCODES, Capacity
+from evosearch.evaluation.flow import Capacity
 from evosearch.evaluation.interpreters import choose, make_interpreter, settled
 from evosearch.evaluation.native.code import Code, code_of
 from evosearch.evaluation.native.operations import BUILT, INDEX_BITS, Kind, Operation
 from evosearch.evaluation.native.source import source
 from evosearch.evaluation.schedule import Schedule
 from evosearch.language import Program, Statement, analyze, builtin, parse
-from primitives import BY_NAME, TABLE, Primitive, TreeSpace
+from primitives import BY_NAME, OPCODES, TABLE, Primitive, TreeSpace
 
 STEPS = 3
 SCHEDULE = Schedule("linear", 0.25).values(STEPS)

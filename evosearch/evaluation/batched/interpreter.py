@@ -22,9 +22,10 @@ from jax import lax
 
 from evosearch.evaluation.batched.schedule import merged
 from evosearch.evaluation.encode import G_ROW, M_ROW, V_ROW, W_ROW, assign_rows, line_of, row_count
-from evosearch.evaluation.flow import OPCODES, Flow, M, V
+from evosearch.evaluation.flow import Flow, M, V
 from evosearch.evaluation.interpreter import Interpreter
 from evosearch.evaluation.rule import moved
+from primitives import OPCODES
 
 Array = jax.Array
 

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from evosearch.evaluation.flow import FIRST_COMPUTED, OPCODES, Capacity, Flow, M, V, flow_of
+from evosearch.evaluation.flow import FIRST_COMPUTED, Capacity, Flow, M, V, flow_of
 from evosearch.evaluation.native.operations import BUILT, INDEX_BITS, Kind, Operation
 from evosearch.language.program import Statement
-from primitives import ValueType
+from primitives import OPCODES, ValueType
 
 FIELDS = 5
 _LONGEST = 12

@@ -7,7 +7,7 @@ from enum import IntEnum
 from types import MappingProxyType
 from typing import TypeVar
 
-from evosearch.evaluation.flow import OPCODES
+from primitives import OPCODES
 
 V = TypeVar("V")
 

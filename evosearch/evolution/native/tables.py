@@ -17,9 +17,9 @@ from evosearch.c_library import CLibrary, compiled
 from evosearch.evaluation import Status
 from evosearch.evolution.rules import Purpose, Rules, purpose_words
 from evosearch.language.mutation import MAX_MAGNITUDE
-from evosearch.language.packing import OPCODES, STATEMENT_BYTES, Packing
+from evosearch.language.packing import STATEMENT_BYTES, Packing
 from evosearch.language.program import INPUTS, SCIENTIFIC_BELOW, SCIENTIFIC_FROM, Statements
-from primitives import BY_NAME, TABLE, ValueType
+from primitives import BY_NAME, OPCODES, TABLE, ValueType
 
 KINDS = ("insert", "modify", "delete", "random")
 """Kinds of mutation, in the order of `breeder.c`."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from evosearch.language.probes import BITS, GRADIENT_SCALES, SIZES, STEPS, Step, probes
 from evosearch.language.program import INPUTS
-from primitives import TABLE
+from primitives import OPCODES, TABLE
 
 CONSTANT = 255
 """The operation of a statement that computes a constant."""
@@ -20,7 +20,6 @@ CONSTANT = 255
 _STEP = struct.Struct("<iiihBBd")
 STEP_BYTES = _STEP.size
 
-_OPCODES = {row.name: opcode for opcode, row in enumerate(TABLE)}
 _OWN_LOOPS = ("norm", "rms", "global_norm", "dot", "cosine_sim", "clip")
 """Primitives that look at more than one element: `behaviour.c` has a loop `run_NAME` for each."""
 
@@ -50,7 +49,7 @@ def source() -> str:
         **{"NUMBERS": elements * len(GRADIENT_SCALES), "CONSTANT": CONSTANT},
     }
     run = [row for row in TABLE if row.c is not None or row.name in _OWN_LOOPS]
-    entries = "".join(f"    [{_OPCODES[row.name]}] = run_{row.name},\n" for row in run)
+    entries = "".join(f"    [{OPCODES[row.name]}] = run_{row.name},\n" for row in run)
     kernel = files(__package__).joinpath("behaviour.c").read_text(encoding="ascii")
     return "\n".join(
         (
@@ -129,6 +128,6 @@ def pack(steps: Sequence[Step]) -> tuple[bytes, int, int]:
                 padded[place] = struct.unpack("<i", struct.pack("<f", arg))[0]
                 constants |= 1 << place
         written = number_of.setdefault(target, len(number_of))
-        opcode = _OPCODES[primitive] if constant is None else CONSTANT
+        opcode = OPCODES[primitive] if constant is None else CONSTANT
         packed.append(_STEP.pack(*padded, written, opcode, constants, 0.0 if constant is None else constant))
     return b"".join(packed), len(packed), len(number_of)
